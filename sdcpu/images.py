@@ -1,0 +1,195 @@
+"""What is asked for (`ImageRequest`) and what comes out (`GeneratedImage`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from sdcpu.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    ImageSource = str | Path | Image
+    """A path to a picture, or a Pillow image."""
+
+Quality = Literal["draft", "balanced", "best"]
+Decoder = Literal["auto", "tiny", "full"]
+PreviewKind = Literal["none", "proj", "tae"]
+
+SAMPLERS = (
+    *("euler", "euler_a", "heun", "dpm2", "dpm++2s_a", "dpm++2m", "dpm++2mv2", "ipndm", "ipndm_v"),
+    *("lcm", "ddim_trailing", "tcd", "res_multistep", "res_2s", "er_sde"),
+)
+"""Sampler names, in the engine's order (enum sample_method_t of stable-diffusion.h)."""
+
+SCHEDULERS = (
+    *("discrete", "karras", "exponential", "ays", "gits", "sgm_uniform", "simple", "smoothstep"),
+    *("kl_optimal", "lcm", "bong_tangent"),
+)
+"""Scheduler names, in the engine's order (enum scheduler_t of stable-diffusion.h)."""
+
+MAX_SIDE = 8192
+"""Pixels; a larger picture would not fit any memory we know of."""
+MAX_PROMPT_CHARACTERS = 20_000
+MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageRequest:
+    """What picture is wanted. None means: as it suits the model.
+
+    Raises:
+        InvalidRequestError: a value that cannot be right, named in the message.
+
+    >>> ImageRequest(prompt="a lighthouse", width=512, height=512, steps=4).steps
+    4
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    """What the picture should not show; works only where cfg_scale is above 1."""
+    width: int | None = None
+    """Pixels; rounded to what the family can do, and the rounding is said."""
+    height: int | None = None
+    steps: int | None = None
+    """Sampling steps, 1 to 1000."""
+    cfg_scale: float | None = None
+    """How strongly the prompt is followed, 0 to 100; 1 turns the negative prompt off and halves the time."""
+    guidance: float | None = None
+    """Distilled guidance of FLUX models, 0 to 100."""
+    sampler: str | None = None
+    scheduler: str | None = None
+    seed: int | None = None
+    """0 to 2**63 - 1; None: a random one, told in the result."""
+    count: int = 1
+    """Pictures, 1 to 1000; their seeds count up."""
+    quality: Quality | None = None
+    """A preset of steps, size and decoder; values given beside it win."""
+    init_image: ImageSource | None = None
+    """Start from this picture (img2img)."""
+    mask_image: ImageSource | None = None
+    """Paint only where this picture is white (inpainting)."""
+    strength: float = 0.75
+    """How far to go from the init image, 0 (keep it) to 1 (ignore it)."""
+    control_image: ImageSource | None = None
+    """What a ControlNet looks at."""
+    control_strength: float = 0.9
+    """0 to 10."""
+    ref_images: tuple[ImageSource, ...] = ()
+    """Reference pictures of editing models."""
+    loras: tuple[tuple[str, float], ...] = ()
+    """LoRA files and their weights."""
+    clip_skip: int | None = None
+    """Layers of the text encoder to leave out from the end, 1 to 12."""
+    decoder: Decoder = "auto"
+    """"tiny" is fast and small, "full" is exact, "auto" takes what the plan finds right."""
+    preview: PreviewKind = "none"
+    """Pictures on the way: "proj" is rough and free, "tae" decodes with the tiny decoder."""
+
+    def __post_init__(self) -> None:
+        _check_text("prompt", self.prompt)
+        _check_text("negative prompt", self.negative_prompt)
+        _check_number("width", self.width, 8, MAX_SIDE, whole=True)
+        _check_number("height", self.height, 8, MAX_SIDE, whole=True)
+        _check_number("steps", self.steps, 1, 1000, whole=True)
+        _check_number("cfg scale", self.cfg_scale, 0, 100)
+        _check_number("guidance", self.guidance, 0, 100)
+        _check_number("seed", self.seed, 0, MAX_SEED, whole=True)
+        _check_number("count", self.count, 1, 1000, whole=True)
+        _check_number("strength", self.strength, 0, 1)
+        _check_number("control strength", self.control_strength, 0, 10)
+        _check_number("clip skip", self.clip_skip, 1, 12, whole=True)
+        _check_choice("sampler", self.sampler, SAMPLERS)
+        _check_choice("scheduler", self.scheduler, SCHEDULERS)
+        _check_choice("quality", self.quality, get_args(Quality))
+        _check_choice("decoder", self.decoder, get_args(Decoder))
+        _check_choice("preview", self.preview, get_args(PreviewKind))
+        for path, weight in self.loras:
+            _check_text("LoRA name", path)
+            _check_number(f"weight of LoRA {path}", weight, -10, 10)
+        if self.mask_image is not None and self.init_image is None:
+            raise InvalidRequestError(
+                "A mask needs a picture to paint on.", hint="Give the picture too: --init FILE."
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GeneratedImage:
+    """A finished picture and how it was made."""
+
+    image: Image
+    """The picture, a Pillow image."""
+    request: ImageRequest
+    """The request with every value filled in: asking for it again gives the same picture."""
+    model: str
+    seed: int
+    index: int = 0
+    """Which picture of the request, counted from 0."""
+    seconds: float
+    """From the beginning of this request to this picture."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """What is written into the file: plain values, see `sdcpu.recipe`."""
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return self.image.width
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return self.image.height
+
+    def save(self, path: str | Path, *, with_recipe: bool = True, overwrite: bool = True) -> Path:
+        """Write the picture as PNG, JPEG or WebP, by the name's ending, in one piece or not at all.
+
+        Raises:
+            InvalidRequestError: the ending is none of these, the file exists and must not be
+                overwritten, or it cannot be written.
+
+        >>> image.save("lighthouse.png")  # doctest: +SKIP
+        PosixPath('lighthouse.png')
+        """
+        from sdcpu.recipe import save_picture
+
+        return save_picture(
+            self.image, Path(path), self.recipe if with_recipe else None, overwrite=overwrite
+        )
+
+
+def _check_text(name: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise InvalidRequestError(f"The {name} must be text, not {type(text).__name__}.")
+    if "\0" in text:
+        raise InvalidRequestError(f"The {name} contains a NUL character.", hint="Remove it.")
+    if len(text) > MAX_PROMPT_CHARACTERS:
+        raise InvalidRequestError(
+            f"The {name} has {len(text)} characters; at most {MAX_PROMPT_CHARACTERS} are taken.",
+            hint="Shorten it: models read about 75 words at a time.",
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(f"The {name} is not valid Unicode: {error.reason}.") from error
+
+
+def _check_number(
+    name: str, value: object, low: float, high: float, *, whole: bool = False
+) -> None:
+    if value is None:
+        return
+    right_kind = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not right_kind or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type, operator]
+        kind = "a whole number" if whole else "a number"
+        raise InvalidRequestError(f"The {name} is {value!r}; it must be {kind} from {low} to {high}.")
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value is not None and value not in choices:
+        raise InvalidRequestError(
+            f"There is no {name} {value!r}.", hint=f"Choose one of: {', '.join(choices)}."
+        )

@@ -1,0 +1,299 @@
+"""The messages between our process and the engine's process, and how they are framed.
+
+A frame is a length (4 bytes, little-endian), that many bytes of JSON, then the message's binary parts.
+In the JSON a message is an object with its class name as "type"; a bytes value is {"$bytes": length} there,
+and its bytes follow the JSON in the order in which they are met. Pixels travel like this, unencoded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import struct
+from dataclasses import dataclass, field
+from typing import BinaryIO, Literal
+
+from sdcpu.errors import Detail
+
+_LENGTH = struct.Struct("<I")
+MAX_HEADER_BYTES = 64 * 1024 * 1024
+"""A longer JSON part means that the stream is not ours."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pixels:
+    """A picture as the engine has it: 8 bits a channel, rows from the top, no padding."""
+
+    width: int
+    height: int
+    channels: int
+    """1 (mask), 3 (RGB) or 4 (RGBA)."""
+    data: bytes
+    """width * height * channels bytes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoraFile:
+    """A LoRA to apply."""
+
+    path: str
+    weight: float
+
+
+# ------------------------------------------------------------------------------ to the engine
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadSettings:
+    """What the engine must know to load a model; equal settings mean that the loaded model stays."""
+
+    files: dict[str, str]
+    """Paths by role; the roles are the names of `sdcpu.registry.FileRole`."""
+    threads: int
+    flash_attention: bool = False
+    """Attention of the diffusion model without the matrix of scores in memory."""
+    diffusion_conv_direct: bool = False
+    """Convolutions of the diffusion model without im2col."""
+    vae_conv_direct: bool = False
+    """Convolutions of the decoder without im2col."""
+    decode_only: bool = True
+    """Leave the encoder out; False where the request starts from a picture."""
+    tiny_decoder_for_preview_only: bool = False
+    """Keep the full decoder for the result when a tiny one is loaded for previews."""
+    prediction: str | None = None
+    """"eps", "v", "edm_v", "flow", "flux_flow" or "flux2_flow"; None: the engine reads it off the file."""
+    seamless_horizontally: bool = False
+    seamless_vertically: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerateSettings:
+    """One request with every choice made: nothing is left to the engine's defaults."""
+
+    prompt: str
+    negative_prompt: str = ""
+    width: int
+    height: int
+    steps: int
+    cfg_scale: float
+    guidance: float
+    """Distilled guidance (FLUX); without effect elsewhere."""
+    sampler: str
+    """A name of `sdcpu.images.SAMPLERS`."""
+    scheduler: str
+    """A name of `sdcpu.images.SCHEDULERS`."""
+    seed: int
+    """Of the first picture; the following count up. 0 to 2**63 - 1."""
+    count: int = 1
+    flow_shift: float | None = None
+    clip_skip: int = -1
+    """-1: as the family wants."""
+    strength: float = 0.75
+    init_image: Pixels | None = None
+    mask_image: Pixels | None = None
+    control_image: Pixels | None = None
+    control_strength: float = 0.9
+    ref_images: tuple[Pixels, ...] = ()
+    loras: tuple[LoraFile, ...] = ()
+    tile_size: int = 0
+    """Decode in tiles of this many latent pixels; 0: in one piece."""
+    preview: Literal["none", "proj", "tae"] = "none"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """Load a model; whatever was loaded with other settings is freed first."""
+
+    settings: LoadSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generate:
+    """Make pictures with the loaded model."""
+
+    settings: GenerateSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quantize:
+    """Write a model file again with its large tensors in another type."""
+
+    source: str
+    target: str
+    tensor_type: str
+    """"f32", "f16", "bf16", "q8_0", "q4_0", … as GGUF names them, in lower case."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cancel:
+    """Stop the picture that is being made; the model stays."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """End the process."""
+
+
+# ---------------------------------------------------------------------------- from the engine
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started:
+    """The process is there and the engine's library is loaded."""
+
+    version: str
+    """The engine's version, such as "master-…"."""
+    commit: str
+    system_info: str
+    """The CPU features the library was compiled for, in the engine's words."""
+    cancels_in_place: bool
+    """Whether Cancel can stop a step halfway and keep the model."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about this engine process, one sentence each."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Logged:
+    """A line that the native code logged."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reached:
+    """A stage began, or a step of it ended."""
+
+    stage: Literal["load", "text", "sample", "decode"]
+    step: int = 0
+    steps: int = 0
+    picture: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Previewed:
+    """A look at the unfinished picture."""
+
+    step: int
+    pixels: Pixels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """The model is loaded."""
+
+    seconds: float
+    """0.0 when it was there already."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drawn:
+    """A finished picture."""
+
+    index: int
+    """Counted from 0."""
+    seed: int
+    pixels: Pixels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """The message that was sent last is done."""
+
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    """Seconds spent in each stage."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """The message that was sent last could not be done; an error of ours, see `sdcpu.errors`."""
+
+    code: str
+    message: str
+    hint: str = ""
+    details: dict[str, Detail] = field(default_factory=dict)
+
+
+ToEngine = Load | Generate | Quantize | Cancel | Stop
+FromEngine = Started | Logged | Reached | Previewed | Loaded | Drawn | Finished | Failed
+
+_CLASSES = {
+    kind.__name__: kind
+    for kind in (
+        *(Pixels, LoraFile, LoadSettings, GenerateSettings),
+        *(Load, Generate, Quantize, Cancel, Stop),
+        *(Started, Logged, Reached, Previewed, Loaded, Drawn, Finished, Failed),
+    )
+}
+
+
+class FramingError(Exception):
+    """What was read is not a message of ours."""
+
+
+def write_message(stream: BinaryIO, message: ToEngine | FromEngine) -> None:
+    """Write one frame and flush it; raises what the stream raises when the other side is gone."""
+    parts: list[bytes] = []
+    header = json.dumps(_plain(message, parts), separators=(",", ":")).encode()
+    stream.write(_LENGTH.pack(len(header)) + header)
+    for part in parts:
+        stream.write(part)
+    stream.flush()
+
+
+def read_message(stream: BinaryIO) -> ToEngine | FromEngine | None:
+    """Read one frame; None at the end of the stream, also when it ends inside a frame.
+
+    Raises:
+        FramingError: the bytes are not a frame.
+    """
+    prefix = stream.read(_LENGTH.size)
+    if len(prefix) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(prefix)
+    if length > MAX_HEADER_BYTES:
+        raise FramingError(f"a message of {length} bytes")
+    header = stream.read(length)
+    if len(header) < length:
+        return None
+    try:
+        message = _message(json.loads(header), stream)
+    except EOFError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise FramingError(f"an unreadable message: {error}") from error
+    if not isinstance(message, ToEngine | FromEngine):
+        raise FramingError(f"not a message: {header[:80]!r}")
+    return message
+
+
+def _plain(value: object, parts: list[bytes]) -> object:
+    """The JSON form of a value; its bytes are appended to `parts`."""
+    if isinstance(value, bytes):
+        parts.append(value)
+        return {"$bytes": len(value)}
+    if dataclasses.is_dataclass(value):
+        fields = {f.name: _plain(getattr(value, f.name), parts) for f in dataclasses.fields(value)}
+        return {"type": type(value).__name__, **fields}
+    if isinstance(value, tuple | list):
+        return [_plain(item, parts) for item in value]
+    return value
+
+
+def _message(value: object, stream: BinaryIO) -> object:
+    """The value that `_plain` wrote; lists come back as tuples."""
+    if isinstance(value, list):
+        return tuple(_message(item, stream) for item in value)
+    if not isinstance(value, dict):
+        return value
+    if "$bytes" in value:
+        return _exactly(stream, int(value["$bytes"]))
+    fields = {name: _message(item, stream) for name, item in value.items() if name != "type"}
+    return _CLASSES[value["type"]](**fields) if "type" in value else fields
+
+
+def _exactly(stream: BinaryIO, length: int) -> bytes:
+    data = stream.read(length)
+    if len(data) < length:
+        raise EOFError
+    return data
