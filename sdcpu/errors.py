@@ -23,8 +23,8 @@
     │   └── EngineBusyError
     └── CancelledError
 
-An error crosses the border between the engine's process and ours as its code, message, hint and details,
-never pickled: `error_from_code` builds it again on the other side.
+An error crosses the border between the engine's process and ours as its code, message, hint and
+details, never pickled: `error_from_code` builds it again on the other side.
 """
 
 from __future__ import annotations

@@ -58,7 +58,10 @@ class ImageRequest:
     steps: int | None = None
     """Sampling steps, 1 to 1000."""
     cfg_scale: float | None = None
-    """How strongly the prompt is followed, 0 to 100; 1 turns the negative prompt off and halves the time."""
+    """How strongly the prompt is followed, 0 to 100.
+
+    1 turns the negative prompt off and halves the time.
+    """
     guidance: float | None = None
     """Distilled guidance of FLUX models, 0 to 100."""
     sampler: str | None = None
@@ -185,7 +188,9 @@ def _check_number(
     right_kind = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     if not right_kind or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type, operator]
         kind = "a whole number" if whole else "a number"
-        raise InvalidRequestError(f"The {name} is {value!r}; it must be {kind} from {low} to {high}.")
+        raise InvalidRequestError(
+            f"The {name} is {value!r}; it must be {kind} from {low} to {high}."
+        )
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
