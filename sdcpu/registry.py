@@ -4,32 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from sdcpu.families import FileRole as FileRole
+
 ModelKind = Literal["image", "video", "upscaler", "control_net", "tiny_decoder", "lora"]
 ModelSource = Literal["sdcpu", "user", "file", "hub"]
-
-
-class FileRole(StrEnum):
-    """What a file is to the engine."""
-
-    MODEL = "model"
-    """A whole checkpoint: diffusion model, text encoder and decoder in one file."""
-    DIFFUSION_MODEL = "diffusion_model"
-    HIGH_NOISE_DIFFUSION_MODEL = "high_noise_diffusion_model"
-    CLIP_L = "clip_l"
-    CLIP_G = "clip_g"
-    CLIP_VISION = "clip_vision"
-    T5XXL = "t5xxl"
-    LLM = "llm"
-    LLM_VISION = "llm_vision"
-    VAE = "vae"
-    TINY_DECODER = "tiny_decoder"
-    CONTROL_NET = "control_net"
-    LORA = "lora"
-    UPSCALER = "upscaler"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
