@@ -1,6 +1,6 @@
-"""What a weights file is to the engine: its role, the family of models it belongs to, what it lacks.
+"""What a weights file is to the engine: its role, its family of models, and what it lacks.
 
-The rules are those of the engine (`ModelLoader::get_sd_version` in stable-diffusion.cpp's model.cpp):
+The rules are the engine's own (`ModelLoader::get_sd_version`, stable-diffusion.cpp's model.cpp):
 names and shapes of tensors decide, never the file's name.
 """
 
@@ -30,12 +30,12 @@ class FileRole(StrEnum):
     UPSCALER = "upscaler"
 
     @property
-    def title(self) -> str:
+    def label(self) -> str:
         """What people call it: "CLIP-L", "T5-XXL", "VAE"."""
-        return _ROLE_TITLES[self]
+        return _ROLE_LABELS[self]
 
 
-_ROLE_TITLES = {
+_ROLE_LABELS = {
     FileRole.MODEL: "whole model",
     FileRole.DIFFUSION_MODEL: "diffusion model",
     FileRole.HIGH_NOISE_DIFFUSION_MODEL: "high-noise diffusion model",

@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from sdcpu.families import FileRole as FileRole
+from sdcpu.families import FileRole
+
+__all__ = [
+    "Defaults",
+    "FileRole",
+    "Model",
+    "ModelFile",
+    "ModelKind",
+    "ModelSource",
+    "Registry",
+    "load_registry",
+]
 
 ModelKind = Literal["image", "video", "upscaler", "control_net", "tiny_decoder", "lora"]
 ModelSource = Literal["sdcpu", "user", "file", "hub"]
