@@ -1,0 +1,62 @@
+"""Pictures that a request brings along, as the engine gets them."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sdcpu import inputs
+from sdcpu.errors import InvalidRequestError
+from sdcpu.inputs import read_picture
+
+
+def test_a_picture_covers_the_size_and_keeps_its_middle(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (300, 100), "red")
+    picture.paste("blue", (100, 0, 200, 100))
+    picture.save(tmp_path / "wide.png")
+    pixels = read_picture(tmp_path / "wide.png", "init image", size=(64, 64))
+    assert (pixels.width, pixels.height, pixels.channels) == (64, 64, 3)
+    assert pixels.data == b"\x00\x00\xff" * 64 * 64
+
+
+def test_the_rotation_of_a_camera_is_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn right
+    Image.new("RGB", (20, 10)).save(tmp_path / "turned.jpg", exif=exif)
+    pixels = read_picture(tmp_path / "turned.jpg", "init image")
+    assert (pixels.width, pixels.height) == (10, 20)
+
+
+def test_transparency_is_white_in_a_picture_and_paint_in_a_mask() -> None:
+    picture = Image.new("RGBA", (2, 1), (0, 0, 0, 255))
+    picture.putpixel((0, 0), (9, 9, 9, 0))
+    assert read_picture(picture, "init image").data == b"\xff\xff\xff\x00\x00\x00"
+    assert read_picture(picture, "mask", mask=True).data == b"\xff\x00"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("missing.png", None, "There is no file"),
+        ("text.png", b"hello", "cannot be used as init image"),
+        ("empty.png", b"", "cannot be used as init image"),
+        ("cut.png", "cut", "cannot be used as init image: .*truncated"),
+    ],
+)
+def test_what_cannot_be_read(
+    tmp_path: Path, name: str, content: bytes | str | None, words: str
+) -> None:
+    path = tmp_path / name
+    if content == "cut":
+        Image.effect_noise((99, 99), 50).save(path)
+        path.write_bytes(path.read_bytes()[:2000])
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    with pytest.raises(InvalidRequestError, match=words):
+        read_picture(path, "init image")
+
+
+def test_a_huge_picture_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "MAX_INPUT_PIXELS", 99)
+    with pytest.raises(InvalidRequestError, match="10x10"):
+        read_picture(Image.new("L", (10, 10)), "mask")

@@ -1,0 +1,53 @@
+"""Seconds per stage and seconds left, on a clock of our own."""
+
+import pytest
+
+from sdcpu.stopwatch import Stopwatch
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_stages_add_up() -> None:
+    clock = Clock()
+    watch = Stopwatch(pictures=1, clock=clock)
+    for stage, seconds in (("load", 2.0), ("text", 0.5), ("sample", 8.0), ("decode", 1.5)):
+        watch.reached(stage)
+        clock.now += seconds
+    assert watch.stage_seconds == {"load": 2.0, "text": 0.5, "sample": 8.0, "decode": 1.5}
+    assert watch.seconds == 12.0
+
+
+def test_nothing_is_known_before_the_first_step() -> None:
+    watch = Stopwatch(pictures=1, clock=Clock())
+    assert watch.reached("load") is None
+    assert watch.reached("sample", 0, 4) is None
+
+
+def test_the_plan_is_believed_until_a_step_was_seen() -> None:
+    clock = Clock()
+    expected = {"load": 1.0, "text": 1.0, "sample": 8.0, "decode": 3.0}
+    watch = Stopwatch(pictures=1, expected=expected, clock=clock)
+    assert watch.reached("load") == 13.0
+    assert watch.reached("text") == 12.0
+    assert watch.reached("sample", 0, 4) == 11.0
+    clock.now += 5.0
+    assert watch.reached("sample", 1, 4) == pytest.approx(3 * 5.0 + 3.0)
+    assert watch.reached("decode") == 3.0
+    clock.now += 1.0
+    assert watch.reached("decode", 1, 4) == pytest.approx(3.0)
+
+
+def test_all_pictures_of_a_request_count() -> None:
+    clock = Clock()
+    watch = Stopwatch(pictures=3, clock=clock)
+    watch.reached("sample", 0, 2)
+    clock.now += 4.0
+    assert watch.reached("sample", 2, 2, picture=1) == pytest.approx(8.0)
+    clock.now += 2.0
+    assert watch.reached("sample", 1, 2, picture=2) == pytest.approx(6.0)
