@@ -16,7 +16,8 @@ def test_a_picture_covers_the_size_and_keeps_its_middle(tmp_path: Path) -> None:
     picture.save(tmp_path / "wide.png")
     pixels = read_picture(tmp_path / "wide.png", "init image", size=(64, 64))
     assert (pixels.width, pixels.height, pixels.channels) == (64, 64, 3)
-    assert pixels.data == b"\x00\x00\xff" * 64 * 64
+    inner = Image.frombytes("RGB", (64, 64), pixels.data).crop((2, 0, 62, 64))
+    assert inner.getcolors() == [(60 * 64, (0, 0, 255))]
 
 
 def test_the_rotation_of_a_camera_is_applied(tmp_path: Path) -> None:
