@@ -1,8 +1,9 @@
 """The messages between our process and the engine's process, and how they are framed.
 
-A frame is a length (4 bytes, little-endian), that many bytes of JSON, then the message's binary parts.
-In the JSON a message is an object with its class name as "type"; a bytes value is {"$bytes": length} there,
-and its bytes follow the JSON in the order in which they are met. Pixels travel like this, unencoded.
+A frame is a length (4 bytes, little-endian), that many bytes of JSON, then the message's binary
+parts. In the JSON a message is an object with its class name as "$type"; a bytes value is
+{"$bytes": length} there, and its bytes follow the JSON in the order in which they are met. Pixels
+travel like this, unencoded.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO, Literal
 
@@ -18,6 +20,12 @@ from sdcpu.errors import Detail
 _LENGTH = struct.Struct("<I")
 MAX_HEADER_BYTES = 64 * 1024 * 1024
 """A longer JSON part means that the stream is not ours."""
+MAX_PART_BYTES = 1024 * 1024 * 1024
+"""A longer binary part means the same; 8192 x 8192 pixels in RGBA are a quarter of it."""
+
+
+PREDICTIONS = ("eps", "v", "edm_v", "flow", "flux_flow", "flux2_flow")
+"""What a diffusion model predicts, in the engine's order (enum prediction_t)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +38,13 @@ class Pixels:
     """1 (mask), 3 (RGB) or 4 (RGBA)."""
     data: bytes
     """width * height * channels bytes."""
+
+    def __post_init__(self) -> None:
+        if len(self.data) != self.width * self.height * self.channels:
+            raise ValueError(
+                f"{len(self.data)} bytes are no picture of "
+                f"{self.width} x {self.height} x {self.channels}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +60,7 @@ class LoraFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadSettings:
-    """What the engine must know to load a model; equal settings mean that the loaded model stays."""
+    """What the engine must know to load a model; with equal settings the loaded model stays."""
 
     files: dict[str, str]
     """Paths by role; the roles are the names of `sdcpu.registry.FileRole`."""
@@ -61,7 +76,7 @@ class LoadSettings:
     tiny_decoder_for_preview_only: bool = False
     """Keep the full decoder for the result when a tiny one is loaded for previews."""
     prediction: str | None = None
-    """"eps", "v", "edm_v", "flow", "flux_flow" or "flux2_flow"; None: the engine reads it off the file."""
+    """A name of `PREDICTIONS`; None: the engine reads it off the file."""
     seamless_horizontally: bool = False
     seamless_vertically: bool = False
 
@@ -122,6 +137,11 @@ class Quantize:
     target: str
     tensor_type: str
     """"f32", "f16", "bf16", "q8_0", "q4_0", … as GGUF names them, in lower case."""
+
+    @property
+    def unfinished(self) -> str:
+        """Where the file is written until it is whole; it takes the target's name at the end."""
+        return f"{self.target}.part"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,7 +237,7 @@ class Failed:
 ToEngine = Load | Generate | Quantize | Cancel | Stop
 FromEngine = Started | Logged | Reached | Previewed | Loaded | Drawn | Finished | Failed
 
-_CLASSES = {
+_CLASSES: dict[str, Callable[..., object]] = {
     kind.__name__: kind
     for kind in (
         *(Pixels, LoraFile, LoadSettings, GenerateSettings),
@@ -274,9 +294,11 @@ def _plain(value: object, parts: list[bytes]) -> object:
         return {"$bytes": len(value)}
     if dataclasses.is_dataclass(value):
         fields = {f.name: _plain(getattr(value, f.name), parts) for f in dataclasses.fields(value)}
-        return {"type": type(value).__name__, **fields}
+        return {"$type": type(value).__name__, **fields}
     if isinstance(value, tuple | list):
         return [_plain(item, parts) for item in value]
+    if isinstance(value, dict) and any(key.startswith("$") for key in value):
+        raise ValueError("a key that begins with $ has a meaning of its own in a message")
     return value
 
 
@@ -288,11 +310,13 @@ def _message(value: object, stream: BinaryIO) -> object:
         return value
     if "$bytes" in value:
         return _exactly(stream, int(value["$bytes"]))
-    fields = {name: _message(item, stream) for name, item in value.items() if name != "type"}
-    return _CLASSES[value["type"]](**fields) if "type" in value else fields
+    fields = {name: _message(item, stream) for name, item in value.items() if name != "$type"}
+    return _CLASSES[value["$type"]](**fields) if "$type" in value else fields
 
 
 def _exactly(stream: BinaryIO, length: int) -> bytes:
+    if not 0 <= length <= MAX_PART_BYTES:
+        raise ValueError(f"a part of {length} bytes")
     data = stream.read(length)
     if len(data) < length:
         raise EOFError
