@@ -1,6 +1,94 @@
 """Pictures from text on an ordinary computer: quantised models, little memory, no graphics card.
 
 >>> import sdcpu
->>> image = sdcpu.generate("a red circle on a blue background", model="demo")  # doctest: +SKIP
->>> image.save("circle.png")  # doctest: +SKIP
+>>> picture = sdcpu.generate("a red circle on a blue background", model="demo", seed=7)
+>>> picture.width
+128
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sdcpu.errors import (
+        BuildError,
+        BuildNotInstalledError,
+        BuildUnusableError,
+        CancelledError,
+        ChecksumError,
+        DownloadError,
+        EngineBusyError,
+        EngineCrashedError,
+        EngineError,
+        GatedModelError,
+        GenerationError,
+        InvalidRequestError,
+        ModelError,
+        ModelFileError,
+        ModelLoadError,
+        ModelNotDownloadedError,
+        NotEnoughDiskError,
+        NotEnoughMemoryError,
+        RegistryError,
+        SdcpuError,
+        SettingsError,
+        UnknownModelError,
+    )
+    from sdcpu.events import DownloadProgress, Preview, Progress
+    from sdcpu.generator import ImageGenerator, generate, make_plan
+    from sdcpu.images import GeneratedImage, ImageRequest
+    from sdcpu.plan import EnginePlan
+    from sdcpu.settings import Settings, load_settings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BuildError",
+    "BuildNotInstalledError",
+    "BuildUnusableError",
+    "CancelledError",
+    "ChecksumError",
+    "DownloadError",
+    "DownloadProgress",
+    "EngineBusyError",
+    "EngineCrashedError",
+    "EngineError",
+    "EnginePlan",
+    "GatedModelError",
+    "GeneratedImage",
+    "GenerationError",
+    "ImageGenerator",
+    "ImageRequest",
+    "InvalidRequestError",
+    "ModelError",
+    "ModelFileError",
+    "ModelLoadError",
+    "ModelNotDownloadedError",
+    "NotEnoughDiskError",
+    "NotEnoughMemoryError",
+    "Preview",
+    "Progress",
+    "RegistryError",
+    "SdcpuError",
+    "Settings",
+    "SettingsError",
+    "UnknownModelError",
+    "__version__",
+    "generate",
+    "load_settings",
+    "make_plan",
+]
+
+_MODULES = ("errors", "events", "images", "settings", "plan", "generator")
+"""Where the public names are, cheapest first: importing sdcpu itself imports none of them."""
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name in __all__:
+        for module in map(import_module, (f"sdcpu.{module}" for module in _MODULES)):
+            if name in vars(module):
+                return vars(module)[name]
+    raise AttributeError(f"module 'sdcpu' has no attribute {name!r}")

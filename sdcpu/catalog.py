@@ -1,0 +1,95 @@
+"""The models of this machine: which are known, which are here, fetching and removing them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdcpu import downloads
+from sdcpu.demo import demo_files, demo_files_ready, remove_demo_files
+from sdcpu.local_models import resolve_model
+from sdcpu.registry import FileRole, Model, ModelFile, Registry, load_registry
+from sdcpu.settings import Settings
+from sdcpu.weights import WeightsHeader, read_header
+
+if TYPE_CHECKING:
+    from sdcpu.events import DownloadProgress
+
+Quantizer = Callable[[Path, Path, str], None]
+"""Writes the model file `source` to `target` with its tensors in another type."""
+
+
+class Catalog:
+    """Known models and their files, wherever a file comes from: package, disk or hub."""
+
+    def __init__(self, settings: Settings, registry: Registry | None = None) -> None:
+        self._settings = settings
+        self.registry = registry or load_registry(settings.models_file)
+
+    def find(self, name: str | Path) -> Model:
+        """Find a model by its name, a path on disk, or "owner/repository/file" on the hub.
+
+        Raises:
+            UnknownModelError: nothing answers to the name.
+            ModelFileError: a file on disk cannot be used.
+        """
+        return resolve_model(str(name), self.registry)
+
+    def locate(self, model: Model) -> dict[ModelFile, Path | None]:
+        """Say where each file is; None for what is not here. Looks at the disk only."""
+        found = downloads.locate_files(_without_built_in(model), self._settings)
+        cache = self._settings.cache_folder
+        made = demo_files(cache) if demo_files_ready(cache) else {}
+        return {file: made.get(file.role) if file.built_in else found[file] for file in model.files}
+
+    def is_here(self, model: Model) -> bool:
+        """Whether nothing would have to be downloaded; what ships with the package always is."""
+        located = self.locate(model)
+        return all(path is not None or file.built_in for file, path in located.items())
+
+    def fetch(self, model: Model, quantize: Quantizer) -> Iterator[DownloadProgress]:
+        """Download what is missing and make what ships with the package.
+
+        Raises:
+            DownloadError: see `sdcpu.downloads`; ModelNotDownloadedError when offline.
+        """
+        yield from downloads.download_model(_without_built_in(model), self._settings, quantize)
+        if any(file.built_in for file in model.files):
+            demo_files(self._settings.cache_folder)
+
+    def remove(self, model: Model) -> int:
+        """Delete the model's files that no other model here needs; return the bytes freed."""
+        freed = downloads.remove_model(
+            _without_built_in(model), self._settings, keep=self._shared_files(model)
+        )
+        if model.built_in:
+            freed += remove_demo_files(self._settings.cache_folder)
+        return freed
+
+    def headers(self, model: Model) -> dict[ModelFile, WeightsHeader]:
+        """Read the headers of the files that are here.
+
+        Raises:
+            ModelFileError: a file is damaged.
+        """
+        return {
+            file: read_header(path)
+            for file, path in self.locate(model).items()
+            if path is not None and file.role not in _WITHOUT_HEADER
+        }
+
+    def _shared_files(self, model: Model) -> set[ModelFile]:
+        others = (other for other in self.registry.models.values() if other.name != model.name)
+        return {file for other in others if self.is_here(other) for file in other.files}
+
+
+_WITHOUT_HEADER: Mapping[FileRole, str] = {
+    FileRole.UPSCALER: "a pickled checkpoint, pinned by its sha256 in the registry",
+}
+
+
+def _without_built_in(model: Model) -> Model:
+    from dataclasses import replace
+
+    return replace(model, files=tuple(file for file in model.files if not file.built_in))

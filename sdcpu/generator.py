@@ -1,0 +1,337 @@
+"""Making pictures: find the model, download it, plan, run the engine."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sdcpu.builds import Build, find_build
+from sdcpu.catalog import Catalog
+from sdcpu.default_model import Choice, choose_model, shipped_model
+from sdcpu.errors import (
+    CancelledError,
+    DownloadError,
+    EngineBusyError,
+    InvalidRequestError,
+    NotEnoughMemoryError,
+)
+from sdcpu.events import DownloadProgress, Preview, Progress
+from sdcpu.hardware import detect_hardware
+from sdcpu.images import GeneratedImage, ImageRequest
+from sdcpu.jobs import engine_job, engine_load, finished_picture, preview_picture
+from sdcpu.measurements import Measurements
+from sdcpu.plan import EnginePlan
+from sdcpu.plan import make_plan as decide
+from sdcpu.process import EngineProcess
+from sdcpu.protocol import Drawn, Finished, Generate, Load, Previewed, Quantize, Reached
+from sdcpu.registry import Model
+from sdcpu.settings import Settings, child_environment, load_settings, parse_size
+from sdcpu.stopwatch import Stopwatch
+
+Event = EnginePlan | DownloadProgress | Progress | Preview | GeneratedImage
+"""What `ImageGenerator.stream` yields: the plan first, the finished pictures last."""
+
+_RANDOM_SEED_BITS = 32
+"""The engine's noise, like torch's on a CPU, takes 32 bits of a seed; more would not change it."""
+
+
+class ImageGenerator:
+    """Makes pictures with one model, which stays loaded between them.
+
+    Without a model, the best one for this machine is taken: one that is here, else the recommended
+    one is downloaded, else the small one that ships with sdcpu. Use it as a context manager, or
+    call `close()`: the engine is a process of its own, and leaving ends it.
+
+    >>> with ImageGenerator("demo") as generator:
+    ...     picture = generator.generate("a red circle on a blue background", seed=7)
+    >>> picture.width
+    128
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        threads: int | None = None,
+        memory_limit: int | str | None = None,
+        build: str | None = None,
+        accel: str | None = None,
+        offline: bool | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        settings = settings or load_settings()
+        limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
+        self._settings = replace(
+            settings,
+            threads=settings.threads if threads is None else threads,
+            memory_limit=settings.memory_limit if limit is None else limit,
+            build=settings.build if build is None else build,
+            accel=settings.accel if accel is None else accel,
+            offline=settings.offline if offline is None else offline,
+        )
+        _check_threads(self._settings.threads)
+        self._name = model or settings.default_model
+        self._catalog = Catalog(self._settings)
+        self._measurements = Measurements(self._settings.state_folder)
+        self._process: EngineProcess | None = None
+        self._choice: Choice | None = None
+        self._busy = threading.Lock()
+        self._cancelled = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def generate(self, prompt: str, **request: Any) -> GeneratedImage:
+        """Make one picture; the keywords are those of `ImageRequest`.
+
+        Raises:
+            SdcpuError: any of ours, see `sdcpu.errors`.
+
+        >>> with ImageGenerator("demo") as generator:
+        ...     generator.generate("a yellow star on a black background", steps=2).height
+        128
+        """
+        if request.get("count", 1) != 1:
+            raise InvalidRequestError(
+                "generate() makes one picture.", hint="Several: generate_many(prompt, count=4)."
+            )
+        return self.generate_many(prompt, **request)[0]
+
+    def generate_many(self, prompt: str, **request: Any) -> list[GeneratedImage]:
+        """Make `count` pictures, whose seeds count up."""
+        events = self.stream(prompt, **request)
+        return [event for event in events if isinstance(event, GeneratedImage)]
+
+    def stream(self, prompt: str, **request: Any) -> Iterator[Event]:
+        """Do the same work, seen as it happens; leaving the iterator early cancels it.
+
+        First comes the `EnginePlan`, last the `GeneratedImage`s.
+
+        >>> with ImageGenerator("demo") as generator:
+        ...     events = generator.stream("a green heart on a white background", seed=1, steps=1)
+        ...     steps = [event.step for event in events if isinstance(event, Progress)]
+        >>> max(steps) >= 1
+        True
+        """
+        return self._stream(_request(prompt, request))
+
+    def plan(self, prompt: str = "", **request: Any) -> EnginePlan:
+        """Say how a picture would be made; downloads and loads nothing.
+
+        Raises:
+            NotEnoughMemoryError: it would not fit, with figures and ways out.
+        """
+        choice = self._chosen()
+        return self._planned(choice, _request(prompt, request))
+
+    def cancel(self) -> None:
+        """Stop the picture that is being made, from any thread; it ends with CancelledError."""
+        self._cancelled.set()
+        if self._process:
+            self._process.cancel()
+
+    def close(self) -> None:
+        """End the engine's process; a later call starts it again."""
+        if self._process:
+            self._process.stop()
+            self._process = None
+
+    @property
+    def engine_log(self) -> tuple[str, ...]:
+        """The last lines that the native engine logged."""
+        return tuple(self._process.recent_log) if self._process else ()
+
+    @property
+    def engine_pid(self) -> int | None:
+        """The engine's process, while there is one."""
+        return self._process.pid if self._process else None
+
+    def _stream(self, request: ImageRequest) -> Iterator[Event]:
+        if not self._busy.acquire(blocking=False):
+            raise EngineBusyError(
+                "This generator is making another picture.",
+                hint="Wait for it, or use a second ImageGenerator.",
+            )
+        try:
+            self._cancelled.clear()
+            request = request if request.seed is not None else _with_seed(request)
+            choice = self._chosen()
+            plan = self._planned(choice, request)
+            yield plan
+            if not self._catalog.is_here(choice.model) or choice.model.built_in:
+                choice = yield from self._fetched(choice)
+                plan = self._planned(choice, request)
+                yield plan
+            yield from self._drawn(plan)
+        finally:
+            self._busy.release()
+
+    def _chosen(self) -> Choice:
+        if self._choice is None:
+            self._choice = (
+                Choice(model=self._catalog.find(self._name), reason="")
+                if self._name
+                else choose_model(
+                    self._catalog.registry.models.values(),
+                    is_here=self._catalog.is_here,
+                    fits=self._fits,
+                    may_download=not self._settings.offline,
+                )
+            )
+        return self._choice
+
+    def _fits(self, model: Model) -> bool:
+        try:
+            self._planned(Choice(model=model, reason=""), ImageRequest(prompt=""))
+        except NotEnoughMemoryError:
+            return False
+        return True
+
+    def _planned(self, choice: Choice, request: ImageRequest) -> EnginePlan:
+        located = self._catalog.locate(choice.model)
+        plan = decide(
+            choice.model,
+            request,
+            detect_hardware(),
+            find_build(self._settings.build, self._settings),
+            headers=self._catalog.headers(choice.model),
+            measurements=self._measurements,
+            threads=self._settings.threads,
+            memory_limit=self._settings.memory_limit,
+            accel=self._settings.accel,
+            missing_files=[file for file, path in located.items() if path is None],
+        )
+        reasons = (choice.reason, *plan.reasons) if choice.reason else plan.reasons
+        return replace(plan, reasons=reasons)
+
+    def _fetched(self, choice: Choice) -> Iterator[DownloadProgress]:
+        """Download the model; where we chose it and it cannot be had, the shipped one steps in."""
+        try:
+            yield from self._downloaded(choice.model)
+        except DownloadError as error:
+            if self._name or choice.model.built_in:
+                raise
+            shipped = shipped_model(self._catalog.registry.models.values())
+            yield from self._downloaded(shipped)
+            self._choice = Choice(
+                model=shipped,
+                reason=f"{choice.model.name} cannot be downloaded now ({error.message}): drawing "
+                f"with {shipped.name}, the small model that ships with sdcpu.",
+            )
+        return self._chosen()
+
+    def _downloaded(self, model: Model) -> Iterator[DownloadProgress]:
+        for progress in self._catalog.fetch(model, self._quantize):
+            if self._cancelled.is_set():
+                raise CancelledError(
+                    "The download was cancelled.", hint="The next one goes on where it stopped."
+                )
+            yield progress
+
+    def _drawn(self, plan: EnginePlan) -> Iterator[Event]:
+        """Run the engine for a plan whose files are all here."""
+        located = self._catalog.locate(plan.model)
+        job = engine_job(plan, located)
+        process = self._running(plan.build)
+        watch = Stopwatch(pictures=plan.request.count, expected=plan.stage_seconds)
+        stage_seconds: dict[str, float] = {}
+        for message in (Load(settings=engine_load(plan, located)), Generate(settings=job)):
+            if self._cancelled.is_set():
+                raise CancelledError("Cancelled before the picture was begun.")
+            for answer in process.run(message):
+                if isinstance(answer, Reached):
+                    yield _progress(answer, watch, plan.request.count)
+                elif isinstance(answer, Previewed):
+                    yield preview_picture(answer)
+                elif isinstance(answer, Drawn):
+                    yield finished_picture(
+                        plan,
+                        answer.pixels,
+                        index=answer.index,
+                        seed=answer.seed,
+                        seconds=watch.seconds,
+                    )
+                elif isinstance(answer, Finished):
+                    stage_seconds |= answer.stage_seconds
+        self._measurements.record(plan.conditions, stage_seconds)
+
+    def _running(self, build: Build) -> EngineProcess:
+        """The engine's process for a build; one of another build is ended first."""
+        if self._process and self._process.library != build.library:
+            self.close()
+        if self._process is None:
+            self._process = EngineProcess(library=build.library, environment=child_environment())
+        return self._process
+
+    def _quantize(self, source: Path, target: Path, tensor_type: str) -> None:
+        process = self._running(find_build(self._settings.build, self._settings))
+        message = Quantize(source=str(source), target=str(target), tensor_type=tensor_type)
+        for _ in process.run(message):
+            pass
+
+
+def generate(prompt: str, model: str | Path | None = None, **request: Any) -> GeneratedImage:
+    """Make one picture and end the engine again; the keywords are those of `ImageRequest`.
+
+    For several pictures keep an `ImageGenerator`: the model is then loaded once.
+
+    >>> picture = generate("a blue square on a white background", model="demo", seed=3)
+    >>> picture.width, picture.height
+    (128, 128)
+    """
+    with ImageGenerator(model) as generator:
+        return generator.generate(prompt, **request)
+
+
+def make_plan(model: str | Path | None = None, **request: Any) -> EnginePlan:
+    """Say how a picture would be made; downloads and loads nothing.
+
+    >>> make_plan("demo", width=256, height=256).request.width
+    256
+    """
+    with ImageGenerator(model) as generator:
+        return generator.plan(**request)
+
+
+def _request(prompt: str, options: dict[str, Any]) -> ImageRequest:
+    try:
+        return ImageRequest(prompt=prompt, **options)
+    except TypeError as error:
+        raise InvalidRequestError(
+            f"A request has no such value: {error}.",
+            hint="help(sdcpu.ImageRequest) lists what can be asked for.",
+        ) from error
+
+
+def _with_seed(request: ImageRequest) -> ImageRequest:
+    return replace(request, seed=secrets.randbits(_RANDOM_SEED_BITS))
+
+
+def _check_threads(threads: int | None) -> None:
+    if threads is not None and not 1 <= threads <= 1024:
+        raise InvalidRequestError(f"{threads} threads cannot be; give a number from 1 to 1024.")
+
+
+def _progress(reached: Reached, watch: Stopwatch, pictures: int) -> Progress:
+    seconds_left = watch.reached(reached.stage, reached.step, reached.steps, reached.picture)
+    return Progress(
+        stage=reached.stage,
+        step=reached.step,
+        steps=reached.steps,
+        picture=reached.picture,
+        pictures=pictures,
+        seconds_left=seconds_left,
+    )

@@ -1,0 +1,203 @@
+"""A plan turned into messages for the engine, and the engine's pixels into finished pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdcpu.errors import InvalidRequestError
+from sdcpu.events import Preview
+from sdcpu.images import GeneratedImage, ImageRequest
+from sdcpu.inputs import read_picture
+from sdcpu.protocol import GenerateSettings, LoadSettings, LoraFile, Pixels, Previewed
+from sdcpu.registry import FileRole, ModelFile
+from sdcpu.weights import read_header
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from sdcpu.plan import EnginePlan
+
+RECIPE_VERSION = 1
+"""Of the JSON in pictures; a higher one may hold what we do not know."""
+
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_NOT_IN_RECIPES = {"count", "preview", "mask_image", "init_image", "control_image", "ref_images"}
+
+
+def engine_load(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> LoadSettings:
+    """What the engine must load for a plan; every file of it must be on disk."""
+    request = plan.request
+    tiny_preview = request.preview == "tae"
+    wanted = {
+        file: path
+        for file, path in located.items()
+        if path is not None
+        and file.role not in (FileRole.LORA, FileRole.UPSCALER)
+        and (file.role is not FileRole.TINY_DECODER or plan.decoder == "tiny" or tiny_preview)
+        and (file.role is not FileRole.CONTROL_NET or request.control_image is not None)
+    }
+    return LoadSettings(
+        files={str(file.role): str(path) for file, path in wanted.items()},
+        threads=plan.threads,
+        flash_attention=plan.flash_attention,
+        diffusion_conv_direct=plan.diffusion_conv_direct,
+        vae_conv_direct=plan.vae_conv_direct,
+        decode_only=request.init_image is None and not request.ref_images,
+        tiny_decoder_for_preview_only=tiny_preview and plan.decoder == "full",
+    )
+
+
+def engine_job(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> GenerateSettings:
+    """Turn a plan, whose request has every value and a seed, into the engine's settings.
+
+    Raises:
+        InvalidRequestError: a picture or LoRA of the request cannot be read, or the model has no
+            use for it.
+        ModelFileError: a LoRA file is damaged.
+    """
+    request = plan.request
+    size = (_given(request.width), _given(request.height))
+    roles = {file.role for file in plan.model.files}
+    if request.control_image is not None and FileRole.CONTROL_NET not in roles:
+        raise InvalidRequestError(
+            f"{plan.model.name} has no ControlNet, so it cannot follow a control picture.",
+            hint="Leave the control picture out, or name a model that has one.",
+        )
+    if request.preview == "tae" and FileRole.TINY_DECODER not in roles:
+        raise InvalidRequestError(
+            f"{plan.model.name} has no tiny decoder for previews.", hint='Use preview "proj".'
+        )
+    return GenerateSettings(
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        width=size[0],
+        height=size[1],
+        steps=_given(request.steps),
+        cfg_scale=_given(request.cfg_scale),
+        guidance=_given(request.guidance),
+        sampler=_given(request.sampler),
+        scheduler=_given(request.scheduler),
+        seed=_given(request.seed),
+        count=request.count,
+        flow_shift=plan.model.defaults.flow_shift,
+        clip_skip=-1 if request.clip_skip is None else request.clip_skip,
+        strength=request.strength,
+        init_image=_input(request.init_image, "init image", size),
+        mask_image=_input(request.mask_image, "mask", size, mask=True),
+        control_image=_input(request.control_image, "control picture", size),
+        control_strength=request.control_strength,
+        ref_images=tuple(
+            read_picture(image, f"reference picture {number}")
+            for number, image in enumerate(request.ref_images, 1)
+        ),
+        loras=(*_loras_of_model(located), *_loras_of_request(request)),
+        tile_size=plan.tile_size,
+        preview=request.preview,
+    )
+
+
+def finished_picture(
+    plan: EnginePlan, pixels: Pixels, *, index: int, seed: int, seconds: float
+) -> GeneratedImage:
+    """Wrap the engine's pixels; a draft is enlarged to the size that was asked for."""
+    image = picture(pixels)
+    width, height = plan.upscale_to or image.size
+    if plan.upscale_to:
+        from PIL.Image import Resampling
+
+        image = image.resize(plan.upscale_to, Resampling.LANCZOS)
+    request = replace(plan.request, width=width, height=height, seed=seed, count=1)
+    return GeneratedImage(
+        image=image,
+        request=request,
+        model=plan.model.name,
+        seed=seed,
+        index=index,
+        seconds=seconds,
+        recipe=recipe_of(request, plan),
+    )
+
+
+def preview_picture(message: Previewed) -> Preview:
+    """Wrap a preview."""
+    return Preview(image=picture(message.pixels), step=message.step)
+
+
+def picture(pixels: Pixels) -> Image:
+    """Turn pixels into a Pillow image."""
+    from PIL.Image import frombytes
+
+    return frombytes(_MODES[pixels.channels], (pixels.width, pixels.height), pixels.data)
+
+
+def recipe_of(request: ImageRequest, plan: EnginePlan) -> dict[str, Any]:
+    """List what is needed to make the picture again, as plain values.
+
+    Pictures that the request brought along are named by their paths, where they came from files.
+    """
+    from sdcpu import __version__
+
+    recipe = {
+        field.name: getattr(request, field.name)
+        for field in fields(request)
+        if field.name not in _NOT_IN_RECIPES and getattr(request, field.name) is not None
+    }
+    recipe["loras"] = [list(lora) for lora in request.loras]
+    for name in ("init_image", "mask_image", "control_image"):
+        if isinstance(getattr(request, name), str | Path):
+            recipe[name] = str(Path(getattr(request, name)).absolute())
+    return recipe | {
+        "decoder": plan.decoder,
+        "model": plan.model.name,
+        "engine": plan.build.version,
+        "version": __version__,
+        "recipe_version": RECIPE_VERSION,
+    }
+
+
+def request_fields(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of `ImageRequest` in a recipe, to ask for the same picture again.
+
+    Raises:
+        InvalidRequestError: the recipe was written by a later version, or has no prompt.
+    """
+    version = recipe.get("recipe_version", 0)
+    if not isinstance(version, int) or version > RECIPE_VERSION:
+        raise InvalidRequestError(
+            "The recipe was written by a later version of sdcpu.", hint="Update sdcpu."
+        )
+    if not isinstance(recipe.get("prompt"), str):
+        raise InvalidRequestError("The recipe has no prompt.")
+    names = {field.name for field in fields(ImageRequest)}
+    found = {name: value for name, value in recipe.items() if name in names}
+    if "loras" in found:
+        try:
+            found["loras"] = tuple((str(path), float(weight)) for path, weight in found["loras"])
+        except (TypeError, ValueError) as error:
+            raise InvalidRequestError("The LoRAs in the recipe cannot be read.") from error
+    return found
+
+
+def _given(value: Any) -> Any:
+    """A value that the plan has filled in."""
+    assert value is not None, "the plan fills in every value"  # noqa: S101 - a promise of ours
+    return value
+
+
+def _input(source: Any, what: str, size: tuple[int, int], *, mask: bool = False) -> Pixels | None:
+    return None if source is None else read_picture(source, what, size=size, mask=mask)
+
+
+def _loras_of_model(located: Mapping[ModelFile, Path | None]) -> Iterator[LoraFile]:
+    for file, path in located.items():
+        if file.role is FileRole.LORA and path is not None:
+            yield LoraFile(path=str(path), weight=file.weight)
+
+
+def _loras_of_request(request: ImageRequest) -> Iterator[LoraFile]:
+    for name, weight in request.loras:
+        read_header(Path(name))
+        yield LoraFile(path=str(Path(name).absolute()), weight=weight)
