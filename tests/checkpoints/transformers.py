@@ -1,0 +1,100 @@
+"""Shapes of the transformer models and of what they are used with: SD 3.5, FLUX.1, T5-XXL."""
+
+from collections.abc import Iterator
+
+from tests.checkpoints.stable_diffusion import convolution, linear
+from tests.checkpoints.writer import Shape, repeat
+
+Parts = Iterator[tuple[str, Shape]]
+
+
+def sd35_medium() -> Parts:
+    """Stable Diffusion 3.5 medium: 24 blocks, of which 13 have a second attention."""
+    width, blocks, doubled = 1536, 24, 13
+    yield "pos_embed", (1, 384 * 384, width)
+    yield from convolution("x_embedder.proj", 16, width, 2)
+    for name, inputs in (("t_embedder", 256), ("y_embedder", 2048)):
+        yield from linear(f"{name}.mlp.0", inputs, width)
+        yield from linear(f"{name}.mlp.2", width, width)
+    yield from linear("context_embedder", 4096, width)
+    for number in range(blocks):
+        last = number == blocks - 1
+        block = f"joint_blocks.{number}"
+        yield from _sd3_half(f"{block}.context_block", width, attention_only=last)
+        yield from _sd3_half(f"{block}.x_block", width, second_attention=number < doubled)
+    yield from linear("final_layer.linear", width, 64)
+    yield from linear("final_layer.adaLN_modulation.1", width, 2 * width)
+
+
+def _sd3_half(
+    name: str, width: int, *, attention_only: bool = False, second_attention: bool = False
+) -> Parts:
+    """The text's half or the picture's half of a joint block."""
+    yield from _sd3_attention(f"{name}.attn", width, projection=not attention_only)
+    if second_attention:
+        yield from _sd3_attention(f"{name}.attn2", width, projection=True)
+    if not attention_only:
+        yield from linear(f"{name}.mlp.fc1", width, 4 * width)
+        yield from linear(f"{name}.mlp.fc2", 4 * width, width)
+    modulations = 2 if attention_only else 9 if second_attention else 6
+    yield from linear(f"{name}.adaLN_modulation.1", width, modulations * width)
+
+
+def _sd3_attention(name: str, width: int, *, projection: bool) -> Parts:
+    yield from linear(f"{name}.qkv", width, 3 * width)
+    if projection:
+        yield from linear(f"{name}.proj", width, width)
+    yield f"{name}.ln_q.weight", (64,)
+    yield f"{name}.ln_k.weight", (64,)
+
+
+def flux(double_blocks: int = 19, single_blocks: int = 38, *, guidance: bool = False) -> Parts:
+    """FLUX.1: schnell without, dev with the guidance input; the engine counts the blocks."""
+    width = 3072
+    yield from linear("img_in", 64, width)
+    yield from linear("txt_in", 4096, width)
+    for name, inputs in (("time_in", 256), ("vector_in", 768), ("guidance_in", 256)):
+        if name != "guidance_in" or guidance:
+            yield from linear(f"{name}.in_layer", inputs, width)
+            yield from linear(f"{name}.out_layer", width, width)
+    yield from repeat("double_blocks", double_blocks, _flux_double_block(width))
+    yield from repeat("single_blocks", single_blocks, _flux_single_block(width))
+    yield from linear("final_layer.linear", width, 64)
+    yield from linear("final_layer.adaLN_modulation.1", width, 2 * width)
+
+
+def _flux_double_block(width: int) -> Parts:
+    for half in ("img", "txt"):
+        yield from linear(f"{half}_mod.lin", width, 6 * width)
+        yield from linear(f"{half}_attn.qkv", width, 3 * width)
+        yield f"{half}_attn.norm.query_norm.scale", (128,)
+        yield f"{half}_attn.norm.key_norm.scale", (128,)
+        yield from linear(f"{half}_attn.proj", width, width)
+        yield from linear(f"{half}_mlp.0", width, 4 * width)
+        yield from linear(f"{half}_mlp.2", 4 * width, width)
+
+
+def _flux_single_block(width: int) -> Parts:
+    yield from linear("modulation.lin", width, 3 * width)
+    yield from linear("linear1", width, 7 * width)
+    yield from linear("linear2", 5 * width, width)
+    yield "norm.query_norm.scale", (128,)
+    yield "norm.key_norm.scale", (128,)
+
+
+def t5_xxl() -> Parts:
+    """The encoder of T5 1.1 XXL: 4.8 thousand million values; the engine insists on 24 blocks."""
+    width, inner = 4096, 10240
+    yield "shared.weight", (32128, width)
+    for number in range(24):
+        attention, feed_forward = (f"encoder.block.{number}.layer.{part}" for part in (0, 1))
+        for part in ("q", "k", "v", "o"):
+            yield from linear(f"{attention}.SelfAttention.{part}", width, width, bias=False)
+        if number == 0:
+            yield f"{attention}.SelfAttention.relative_attention_bias.weight", (32, 64)
+        yield f"{attention}.layer_norm.weight", (width,)
+        yield from linear(f"{feed_forward}.DenseReluDense.wi_0", width, inner, bias=False)
+        yield from linear(f"{feed_forward}.DenseReluDense.wi_1", width, inner, bias=False)
+        yield from linear(f"{feed_forward}.DenseReluDense.wo", inner, width, bias=False)
+        yield f"{feed_forward}.layer_norm.weight", (width,)
+    yield "encoder.final_layer_norm.weight", (width,)

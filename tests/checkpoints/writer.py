@@ -1,0 +1,131 @@
+"""Write random weights of given shapes as GGUF or safetensors."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from gguf import GGMLQuantizationType as Type
+from gguf import GGUFWriter, quants
+from gguf.constants import GGML_QUANT_SIZES
+
+TypeName = Literal["f32", "f16", "q8_0", "q4_0"]
+TYPES: dict[TypeName, Type] = {
+    "f32": Type.F32,
+    "f16": Type.F16,
+    "q8_0": Type.Q8_0,
+    "q4_0": Type.Q4_0,
+}
+
+Shape = tuple[int, ...]
+Shapes = Iterable[tuple[str, Shape]]
+"""Names of tensors and their shapes, the slowest axis first."""
+Bytes = npt.NDArray[np.uint8]
+
+_KEPT_ENDS = (".bias", ".scale")
+_KEPT = (
+    "img_in.",
+    "txt_in.",
+    "time_in.",
+    "vector_in.",
+    "guidance_in.",
+    "final_layer.",
+    "x_embedder.",
+    "t_embedder.",
+    "y_embedder.",
+    "pos_embed",
+    "context_embedder.",
+    "time_embed.",
+    "label_emb.",
+    "embedding",
+)
+"""What the engine's converter leaves in f16 (`ModelLoader::tensor_should_be_converted`)."""
+
+_SPREAD = 0.02
+"""Standard deviation of the weights: large enough to compute with, too small to overflow."""
+_POOL = 1 << 20
+"""So many different values; longer tensors repeat them."""
+
+
+def write_checkpoint(path: Path, shapes: Shapes, kind: TypeName) -> None:
+    """Write a checkpoint with weights of one type, as .gguf or .safetensors (f16 or f32 only)."""
+    if path.suffix == ".safetensors":
+        _write_safetensors(path, list(shapes), kind)
+    else:
+        _write_gguf(path, list(shapes), kind)
+
+
+def stored_type(name: str, shape: Shape, kind: TypeName) -> TypeName:
+    """The type the engine's converter gives a tensor of a checkpoint that was f16."""
+    if kind in ("f32", "f16") or not shape:
+        return "f32" if kind == "f32" else "f16"
+    whole_blocks = shape[-1] % GGML_QUANT_SIZES[TYPES[kind]][0] == 0
+    kept = name.endswith(_KEPT_ENDS) or any(part in name for part in _KEPT)
+    return kind if whole_blocks and not kept else "f16"
+
+
+def stored_size(shape: Shape, kind: TypeName) -> int:
+    """Bytes of a tensor."""
+    block, block_size = GGML_QUANT_SIZES[TYPES[kind]]
+    return math.prod(shape) // block * block_size
+
+
+def _write_gguf(path: Path, shapes: list[tuple[str, Shape]], kind: TypeName) -> None:
+    writer = GGUFWriter(path, "sdcpu-test")
+    for name, shape in shapes:
+        stored = stored_type(name, shape, kind)
+        size = stored_size(shape, stored)
+        writer.add_tensor_info(name, shape, np.dtype(np.float16), size, raw_dtype=TYPES[stored])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for name, shape in shapes:
+        writer.write_tensor_data(_random_bytes(name, shape, stored_type(name, shape, kind)))
+    writer.close()
+
+
+def _write_safetensors(path: Path, shapes: list[tuple[str, Shape]], kind: TypeName) -> None:
+    label = {"f32": "F32", "f16": "F16"}[kind]
+    header: dict[str, object] = {}
+    end = 0
+    for name, shape in shapes:
+        start, end = end, end + stored_size(shape, kind)
+        header[name] = {"dtype": label, "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name, shape in shapes:
+            file.write(_random_bytes(name, shape, kind).tobytes())
+
+
+def _random_bytes(name: str, shape: Shape, kind: TypeName) -> Bytes:
+    """Weights around 0, norms and the LoRA's factors around 1."""
+    is_factor = len(shape) < 2 and name.endswith((".weight", ".scale", ".alpha"))
+    pool = _pool(kind, 1.0 if is_factor else 0.0)
+    return np.resize(pool, stored_size(shape, kind))  # repeats the pool as often as needed
+
+
+@cache
+def _pool(kind: TypeName, mean: float) -> Bytes:
+    values = np.random.default_rng(0).normal(mean, _SPREAD, _POOL).astype(np.float32)
+    return quants.quantize(values, TYPES[kind]).view(np.uint8).reshape(-1)
+
+
+def repeat(
+    name: str, count: int, parts: Iterable[tuple[str, Shape]]
+) -> Iterator[tuple[str, Shape]]:
+    """The same tensors under "name.0.", "name.1." and so on."""
+    parts = list(parts)
+    for number in range(count):
+        yield from under(f"{name}.{number}.", parts)
+
+
+def under(prefix: str, parts: Shapes) -> Iterator[tuple[str, Shape]]:
+    """The same tensors with a prefix."""
+    for name, shape in parts:
+        yield prefix + name, shape
