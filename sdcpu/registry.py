@@ -1,13 +1,16 @@
-"""The models that sdcpu knows: models.toml, ours first, then the user's."""
+"""The models that sdcpu knows by name, and how to look one up."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Literal
+from dataclasses import dataclass
+from pathlib import Path
 
+from sdcpu.errors import UnknownModelError
 from sdcpu.families import FileRole
+from sdcpu.models import Defaults, Model, ModelFile, ModelKind, ModelSource
+from sdcpu.models_file import read_models
 
 __all__ = [
     "Defaults",
@@ -20,117 +23,49 @@ __all__ = [
     "load_registry",
 ]
 
-ModelKind = Literal["image", "video", "upscaler", "control_net", "tiny_decoder", "lora"]
-ModelSource = Literal["sdcpu", "user", "file", "hub"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelFile:
-    """One file of a model: what it is for and where it comes from."""
-
-    role: FileRole
-    repository: str | None = None
-    """"owner/name" on the hub; None: the file comes from `url`, from disk or is made here."""
-    path: str
-    """Path inside the repository, with forward slashes; else the file's name."""
-    size: int | None = None
-    """Bytes; None while unknown."""
-    size_is_approximate: bool = False
-    sha256: str | None = None
-    """What the content must hash to, 64 hexadecimal digits; None: nobody pinned it, so the hub's
-    own checksum of the file is checked."""
-    revision: str = "main"
-    url: str | None = None
-    """A plain https address, for files that are not on the hub."""
-    license: str | None = None
-    """None: as the model."""
-    gated: bool = False
-    """Whether the hub hands it out only after its licence was accepted."""
-    quantize: str | None = None
-    """A tensor type such as "q8_0": the file is quantised here after the download."""
-    weight: float = 1.0
-    """How strongly a LoRA is applied."""
-    built_in: bool = False
-    """Made here from what ships with the package (`sdcpu.demo`); never downloaded."""
-    local_path: Path | None = None
-    """The file itself, where it is known to be on this disk."""
-
-    @property
-    def name(self) -> str:
-        """The last part of the path."""
-        return PurePosixPath(self.path).name
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Defaults:
-    """What suits a model when the request does not say otherwise."""
-
-    width: int = 512
-    """Pixels."""
-    height: int = 512
-    steps: int = 20
-    cfg_scale: float = 7.0
-    guidance: float = 3.5
-    """Distilled guidance; without effect outside FLUX."""
-    sampler: str = "euler_a"
-    """A name of `sdcpu.images.SAMPLERS`."""
-    scheduler: str = "discrete"
-    """A name of `sdcpu.images.SCHEDULERS`."""
-    flow_shift: float | None = None
-    """Shift of flow-matching models; None: the engine's own."""
-    clip_skip: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Model:
-    """A model: its files and what suits it."""
-
-    name: str
-    summary: str
-    """One line: what it is good for."""
-    kind: ModelKind = "image"
-    family: str
-    """A name of `sdcpu.families.FAMILIES`; "" where only the downloaded header will tell."""
-    license: str = "unknown"
-    gated: bool = False
-    """Whether any file of it is gated."""
-    files: tuple[ModelFile, ...]
-    """In the order in which they are downloaded; files of other entries it uses included."""
-    defaults: Defaults = Defaults()
-    draft: Mapping[str, object] = field(default_factory=dict, hash=False)
-    """What quality "draft" changes: keys of `Defaults`."""
-    best: Mapping[str, object] = field(default_factory=dict, hash=False)
-    """What quality "best" changes."""
-    source: ModelSource = "sdcpu"
-    """Where the entry comes from."""
-    recommended_rank: int | None = None
-    """1 is tried first when no model is named and the memory allows it; None: never by itself."""
-    notes: str = ""
-
-    @property
-    def built_in(self) -> bool:
-        """Whether it ships with the package, so that nothing is downloaded."""
-        return all(file.built_in for file in self.files)
-
-    @property
-    def download_size(self) -> int:
-        """Bytes to download when nothing of it is here; files of unknown size are not counted."""
-        return sum(
-            file.size or 0 for file in self.files if not file.built_in and file.local_path is None
-        )
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Registry:
     """All models that are known by name."""
 
     models: Mapping[str, Model]
+    """In the order of models.toml: ours, then those only the user has."""
 
     def find(self, name: str) -> Model:
-        """Look a model up by its name; `UnknownModelError` names close matches."""
-        raise NotImplementedError
+        """Look a model up by its name; capitals do not matter.
+
+        Raises:
+            UnknownModelError: its hint names those that are meant, perhaps.
+
+        >>> load_registry(None).find("demo").name
+        'demo'
+        """
+        model = self.models.get(name) or self.models.get(name.lower())
+        if model is not None:
+            return model
+        close = difflib.get_close_matches(name.lower(), self.models, n=3, cutoff=0.5)
+        close += [known for known in self.models if name.lower() in known and known not in close]
+        hint = f"Did you mean {' or '.join(close[:3])}? " if close and name else ""
+        raise UnknownModelError(
+            f"There is no model named {name!r}.",
+            hint=f"{hint}`sdcpu models` lists all; a path to a GGUF or safetensors file works too.",
+        )
+
+    def pickle_sha256s(self) -> frozenset[str]:
+        """The sha256 of every file that is pinned: only these may be pickles."""
+        files = (file for model in self.models.values() for file in model.files)
+        return frozenset(file.sha256 for file in files if file.sha256)
 
 
 def load_registry(models_file: Path | None) -> Registry:
-    """Read our models.toml and merge the user's over it; `RegistryError` names what is wrong."""
-    raise NotImplementedError
+    """Read our models.toml and merge the user's over it, which may be missing.
+
+    A user's entry with a known name changes only the keys it gives; another name adds a model.
+
+    Raises:
+        RegistryError: a mistake in a file; it names the file, the entry and the key.
+
+    >>> "lcm-dreamshaper-v7" in load_registry(None).models
+    True
+    """
+    return Registry(models=read_models(models_file))

@@ -1,0 +1,110 @@
+"""What a model is: its files, where they come from, and what suits it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from sdcpu.families import FileRole
+
+ModelKind = Literal["image", "video", "upscaler", "control_net", "tiny_decoder", "lora", "part"]
+"""What a model is for; "part" is a text encoder or VAE that several models share."""
+ModelSource = Literal["sdcpu", "user", "file", "hub"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelFile:
+    """One file of a model: what it is for and where it comes from."""
+
+    role: FileRole
+    repository: str | None = None
+    """"owner/name" on the hub; None: the file comes from `url`, from disk or is made here."""
+    path: str
+    """Path inside the repository, with forward slashes; else the file's name."""
+    size: int | None = None
+    """Bytes; None while unknown."""
+    size_is_approximate: bool = False
+    sha256: str | None = None
+    """What the content must hash to, 64 hexadecimal digits; None: nobody pinned it, so the hub's
+    own checksum of the file is checked."""
+    revision: str = "main"
+    url: str | None = None
+    """A plain https address, for files that are not on the hub."""
+    license: str | None = None
+    """None: unknown."""
+    gated: bool = False
+    """Whether the hub hands it out only after its licence was accepted."""
+    quantize: str | None = None
+    """A tensor type such as "q8_0": the file is quantised here after the download."""
+    weight: float = 1.0
+    """How strongly a LoRA is applied."""
+    built_in: bool = False
+    """Made here from what ships with the package (`sdcpu.demo`); never downloaded."""
+    local_path: Path | None = None
+    """The file itself, where it is known to be on this disk."""
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return PurePosixPath(self.path).name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Defaults:
+    """What suits a model when the request does not say otherwise."""
+
+    width: int = 512
+    """Pixels."""
+    height: int = 512
+    steps: int = 20
+    cfg_scale: float = 7.0
+    guidance: float = 3.5
+    """Distilled guidance; without effect outside FLUX."""
+    sampler: str = "euler_a"
+    """A name of `sdcpu.images.SAMPLERS`."""
+    scheduler: str = "discrete"
+    """A name of `sdcpu.images.SCHEDULERS`."""
+    flow_shift: float | None = None
+    """Shift of flow-matching models; None: the engine's own."""
+    clip_skip: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Model:
+    """A model: its files and what suits it."""
+
+    name: str
+    summary: str
+    """One line: what it is good for."""
+    kind: ModelKind = "image"
+    family: str
+    """A name of `sdcpu.families.FAMILIES`; "" where only the downloaded header will tell."""
+    license: str = "unknown"
+    gated: bool = False
+    """Whether any file of it is gated."""
+    files: tuple[ModelFile, ...]
+    """In the order in which they are downloaded; files of other entries it uses included."""
+    defaults: Defaults = Defaults()
+    draft: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """What quality "draft" changes: keys of `Defaults`."""
+    best: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """What quality "best" changes."""
+    source: ModelSource = "sdcpu"
+    """Where the entry comes from."""
+    recommended_rank: int | None = None
+    """1 is tried first when no model is named and the memory allows it; None: never by itself."""
+    notes: str = ""
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it ships with the package, so that nothing is downloaded."""
+        return all(file.built_in for file in self.files)
+
+    @property
+    def download_size(self) -> int:
+        """Bytes to download when nothing of it is here; files of unknown size are not counted."""
+        return sum(
+            file.size or 0 for file in self.files if not file.built_in and file.local_path is None
+        )
