@@ -1,0 +1,143 @@
+"""`sdcpu doctor`: whether this installation is sound, and what this machine is."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from sdcpu.cli.options import json_option
+from sdcpu.cli.output import print_json, print_result, size_text
+from sdcpu.errors import SdcpuError
+
+SHOWN_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimddp", "i8mm")
+"""Instruction sets that change how fast pictures are drawn; the others would only be noise."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    name: str
+    text: str
+    problem: bool = False
+
+
+@click.command(short_help="Check this installation and this machine.")
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Check this installation and this machine: a good beginning of a bug report.
+
+    The engine is started once; nothing is downloaded. The exit code is 1 when something is wrong.
+    """
+    findings = []
+    for check in (_versions, _machine, _settings, _models, _engine):
+        for finding in _findings(check):
+            findings.append(finding)
+            if not as_json:
+                mark = click.style("wrong", fg="red") if finding.problem else "ok   "
+                print_result(f"{mark}  {finding.name:<10}  {finding.text}")
+    if as_json:
+        print_json(findings)
+    if any(finding.problem for finding in findings):
+        ctx.exit(1)
+
+
+def _findings(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """What a check finds; an error of ours ends it and is a finding too."""
+    try:
+        yield from check()
+    except SdcpuError as error:
+        name = check.__name__.removeprefix("_")
+        yield Finding(name=name, text=f"{error.message} {error.hint}".strip(), problem=True)
+
+
+def _versions() -> Iterator[Finding]:
+    from sdcpu import __version__
+
+    yield Finding(
+        name="versions",
+        text=f"sdcpu {__version__}, Python {platform.python_version()}, {platform.platform()}",
+    )
+
+
+def _machine() -> Iterator[Finding]:
+    from sdcpu.hardware import detect_hardware
+
+    machine = detect_hardware()
+    features = ", ".join(name for name in SHOWN_FEATURES if name in machine.cpu_features)
+    quota = f", {machine.cpu_quota:g} allowed" if machine.cpu_quota else ""
+    yield Finding(
+        name="processor",
+        text=f"{machine.cpu_name}, {machine.physical_cores} cores, {machine.usable_cores} usable"
+        f"{quota}; {features or 'no special instructions known'}",
+    )
+    limit = f", limited to {size_text(machine.memory_limit)}" if machine.memory_limit else ""
+    yield Finding(
+        name="memory",
+        text=f"{size_text(machine.memory_available)} free of {size_text(machine.memory_total)}"
+        f"{limit}",
+    )
+
+
+def _settings() -> Iterator[Finding]:
+    from sdcpu.settings import load_settings
+
+    settings = load_settings()
+    there = "" if settings.config_file.is_file() else " (not there, and need not be)"
+    yield Finding(name="settings", text=f"{settings.config_file}{there}")
+    yield _folder("own files", settings.cache_folder)
+    yield _folder("state", settings.state_folder)
+    if settings.hub_cache:
+        yield _folder("hub cache", settings.hub_cache)
+    if settings.offline:
+        yield Finding(name="network", text="not used: offline")
+
+
+def _folder(name: str, folder: Path) -> Finding:
+    """Whether a folder, or the nearest one above it that exists, can be written."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            free = shutil.disk_usage(existing).free
+    except OSError as error:
+        text = f"{folder} cannot be written: {error.strerror or error}"
+        return Finding(name=name, text=text, problem=True)
+    return Finding(name=name, text=f"{folder}, {size_text(free)} free")
+
+
+def _models() -> Iterator[Finding]:
+    from sdcpu.catalog import Catalog
+    from sdcpu.settings import load_settings
+
+    settings = load_settings()
+    catalog = Catalog(settings)
+    known = catalog.registry.models.values()
+    here = [model.name for model in known if catalog.is_here(model)]
+    own = sum(model.source == "user" for model in known)
+    text = f"{len(known)} known ({own} of your own), here: {', '.join(here) or 'none'}"
+    yield Finding(name="models", text=text)
+
+
+def _engine() -> Iterator[Finding]:
+    from sdcpu.builds import find_build
+    from sdcpu.process import EngineProcess
+    from sdcpu.settings import child_environment, load_settings
+
+    settings = load_settings()
+    build = find_build(settings.build, settings)
+    yield Finding(name="engine", text=f"{build.name}: {build.title}, {build.version}")
+    with EngineProcess(library=build.library, environment=child_environment()) as process:
+        started = process.start()
+    yield Finding(name="engine", text=f"starts: {started.version} {started.commit}")
+    yield Finding(name="engine", text=" ".join(started.system_info.split()))
+    cancels = "within a step" if started.cancels_in_place else "by ending its process"
+    yield Finding(name="engine", text=f"cancels {cancels}")
+    for note in started.notes:
+        yield Finding(name="engine", text=note)

@@ -1,0 +1,106 @@
+"""What `sdcpu generate` does while the generator works: announce, show, save, report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdcpu.cli.output import print_note, print_result
+from sdcpu.cli.plan_text import announcement
+from sdcpu.cli.progress import Display, open_display
+from sdcpu.errors import SdcpuError
+from sdcpu.events import Preview
+from sdcpu.images import GeneratedImage
+from sdcpu.plan import EnginePlan
+
+if TYPE_CHECKING:
+    from sdcpu.cli.outputs import Outputs
+    from sdcpu.generator import Event
+
+
+@dataclass(kw_only=True)
+class Drawing:
+    """One run of the command, from the plan to the last saved picture."""
+
+    outputs: Outputs
+    preview: Path | None
+    print_paths: bool
+    quiet: bool
+    verbose: bool
+    plan: EnginePlan | None = None
+    """The plan, as soon as it is known."""
+    pictures: list[dict[str, object]] = field(default_factory=list)
+    """What was saved, as plain values."""
+
+    def follow(self, events: Iterator[Event]) -> None:
+        """Follow the events to the last picture."""
+        with open_display(quiet=self.quiet) as display:
+            for event in events:
+                if isinstance(event, EnginePlan):
+                    self._announce(event, display)
+                elif isinstance(event, Preview):
+                    self._keep_preview(event)
+                elif isinstance(event, GeneratedImage):
+                    self._keep(event, display)
+                else:
+                    display.show(event)
+
+    def follow_and_report(self, events: Iterator[Event], path: Path) -> None:
+        """Do the same, and write what happened, also when it went wrong."""
+        from sdcpu.hardware import detect_hardware
+        from sdcpu.report import Recorder, write_report
+
+        machine = detect_hardware()
+        error: BaseException | None = None
+        with Recorder() as recorder:
+            try:
+                self.follow(recorder.watch(events))
+            except (SdcpuError, KeyboardInterrupt) as raised:
+                error = raised
+        report = {
+            "arguments": sys.argv[1:],
+            "machine": machine,
+            "build": self.plan.build if self.plan else None,
+            "plan": self.plan,
+            "stages": recorder.stages(),
+            "pictures": self.pictures,
+            "error": f"{type(error).__name__}: {error}".removesuffix(": ") if error else None,
+            "memory_samples": recorder.samples,
+        }
+        write_report(path, report)
+        if error is not None:
+            raise error
+
+    def _announce(self, plan: EnginePlan, display: Display) -> None:
+        """Say what is going to happen; again only when another model draws after all."""
+        known = self.plan is not None and self.plan.model.name == plan.model.name
+        self.plan = plan
+        if not self.quiet and not known:
+            with display.aside():
+                for line in announcement(plan, all_reasons=self.verbose):
+                    print_note(line)
+
+    def _keep_preview(self, event: Preview) -> None:
+        from sdcpu.recipe import save_picture
+
+        if self.preview is not None:
+            save_picture(event.image, self.preview, None)
+
+    def _keep(self, picture: GeneratedImage, display: Display) -> None:
+        path = self.outputs.save(picture)
+        saved = {
+            "path": str(path.absolute()),
+            "model": picture.model,
+            "seed": picture.seed,
+            "width": picture.width,
+            "height": picture.height,
+            "seconds": round(picture.seconds, 3),
+            "recipe": picture.recipe,
+        }
+        self.pictures.append(saved)
+        if self.print_paths:
+            with display.aside():
+                print_result(str(path))

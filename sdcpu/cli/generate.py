@@ -1,0 +1,169 @@
+"""`sdcpu generate`: pictures from a prompt."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sdcpu.cli.options import (
+    OUTPUT_FILE,
+    PICTURE,
+    PICTURE_FILE,
+    STARTING_POINT,
+    Option,
+    SectionedCommand,
+    json_option,
+    machine_from,
+    machine_options,
+    request_from,
+    request_options,
+)
+from sdcpu.cli.output import print_json
+
+if TYPE_CHECKING:
+    from sdcpu.cli.outputs import Outputs
+
+LONGEST_PROMPT_READ = 1_000_000
+"""Characters taken from standard input; more is surely not a prompt."""
+
+
+@click.command(
+    cls=SectionedCommand,
+    short_help="Make pictures from a prompt.",
+    epilog="""\b
+Examples:
+  sdcpu generate "a lighthouse at dawn"
+  sdcpu generate "a red bicycle" -m sd-turbo -o bicycle.png --seed 42
+  sdcpu generate "the same in winter" --init street.jpg --strength 0.6
+  sdcpu generate --from bicycle.png --steps 8
+  sdcpu generate - < prompt.txt""",
+)
+@click.argument("prompt", required=False)
+@click.option(
+    "-m",
+    "--model",
+    cls=Option,
+    heading=PICTURE,
+    metavar="MODEL",
+    help="A name from 'sdcpu models', a file, a folder, or owner/repository/file on the hub.",
+)
+@request_options
+@click.option(
+    "--from",
+    "from_picture",
+    cls=Option,
+    heading=STARTING_POINT,
+    type=PICTURE_FILE,
+    metavar="FILE",
+    help="Make this picture of sdcpu again. Options given beside it win.",
+)
+@machine_options
+@click.option(
+    "-o",
+    "--output",
+    cls=Option,
+    type=OUTPUT_FILE,
+    metavar="FILE",
+    help="A .png, .jpg or .webp file, or a folder. Without it, a name made from the prompt.",
+)
+@click.option("--force", cls=Option, is_flag=True, help="Replace files that are there already.")
+@click.option(
+    "--preview",
+    cls=Option,
+    type=OUTPUT_FILE,
+    metavar="FILE",
+    help="Keep the unfinished picture in this file while it is drawn.",
+)
+@click.option(
+    "--report",
+    cls=Option,
+    type=OUTPUT_FILE,
+    metavar="FILE",
+    help="Write what happened as JSON: machine, plan, seconds, memory.",
+)
+@click.option("-q", "--quiet", cls=Option, is_flag=True, help="Print only the pictures' paths.")
+@click.option("-v", "--verbose", cls=Option, is_flag=True, help="Say all reasons of the plan.")
+@json_option
+def generate(  # noqa: PLR0917 - click passes them by name
+    prompt: str | None,
+    from_picture: Path | None,
+    model: str | None,
+    output: Path | None,
+    force: bool,
+    preview: Path | None,
+    report: Path | None,
+    quiet: bool,
+    verbose: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Make pictures from PROMPT and print their paths.
+
+    Before it starts, it says what it will download, how much memory and time it needs, and why.
+    """
+    from sdcpu.cli.drawing import Drawing
+    from sdcpu.generator import ImageGenerator
+
+    request = request_from(values)
+    if from_picture is not None:
+        from sdcpu.jobs import request_fields
+        from sdcpu.recipe import read_recipe
+
+        recipe = read_recipe(from_picture)
+        request = request_fields(recipe) | request
+        model = model or recipe.get("model")
+    if prompt is not None:
+        request["prompt"] = _prompt(prompt)
+    if "prompt" not in request:
+        raise click.UsageError('What should be drawn? sdcpu generate "a lighthouse at dawn"')
+    if preview:
+        request["preview"] = "proj"
+    drawing = Drawing(
+        outputs=_checked_outputs(request, output, preview, report, force=force),
+        preview=preview,
+        print_paths=not as_json,
+        quiet=quiet,
+        verbose=verbose,
+    )
+    with (
+        ImageGenerator(model, **machine_from(values)) as generator,
+        # Leaving early closes the events first, which cancels the picture.
+        closing(generator.stream(**request)) as events,
+    ):
+        if report is None:
+            drawing.follow(events)
+        else:
+            drawing.follow_and_report(events, report)
+    if as_json:
+        print_json({"plan": drawing.plan, "pictures": drawing.pictures})
+
+
+def _prompt(given: str) -> str:
+    """The prompt itself, or what stands in standard input."""
+    return sys.stdin.read(LONGEST_PROMPT_READ).strip() if given == "-" else given
+
+
+def _checked_outputs(
+    request: dict[str, Any],
+    output: Path | None,
+    preview: Path | None,
+    report: Path | None,
+    *,
+    force: bool,
+) -> Outputs:
+    """Check the request and everything that will be written, before any work is done."""
+    from sdcpu.cli.outputs import Outputs, check_file
+    from sdcpu.images import ImageRequest
+    from sdcpu.recipe import check_output
+
+    outputs = Outputs(output, count=ImageRequest(**request).count, force=force)
+    if preview is not None:
+        check_output(preview, overwrite=force)
+        check_file(preview, force=force)
+    if report is not None:
+        check_file(report, force=force)
+    return outputs

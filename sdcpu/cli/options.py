@@ -1,0 +1,196 @@
+"""Options that several commands share, and help that shows long lists of options under headings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from sdcpu.errors import SettingsError
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+PICTURE = "The picture"
+STARTING_POINT = "Starting from pictures"
+MACHINE = "This machine"
+OUTPUT = "Output"
+HEADINGS = (PICTURE, STARTING_POINT, MACHINE, OUTPUT)
+
+
+class Option(click.Option):
+    """An option that stands under a heading in the help."""
+
+    def __init__(self, *names: Any, heading: str = OUTPUT, **attributes: Any) -> None:
+        super().__init__(*names, **attributes)
+        self.heading = heading
+
+
+class SectionedCommand(click.Command):
+    """A command whose help lists its options under their headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options; those without a heading of their own stand under the last one."""
+        sections: dict[str, list[tuple[str, str]]] = {heading: [] for heading in HEADINGS}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record and isinstance(parameter, click.Option):
+                sections[getattr(parameter, "heading", OUTPUT)].append(record)
+        for heading, records in sections.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+
+PICTURE_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+OUTPUT_FILE = click.Path(path_type=Path)
+
+
+def request_options(command: Decorated) -> Decorated:
+    """Add the options that say what picture is wanted; `request_from` collects them."""
+    number: dict[str, Any] = {"type": float, "metavar": "NUMBER"}
+    whole: dict[str, Any] = {"type": int, "metavar": "NUMBER"}
+    pixels: dict[str, Any] = {"type": int, "metavar": "PIXELS"}
+    picture: dict[str, Any] = {"type": PICTURE_FILE, "metavar": "FILE", "heading": STARTING_POINT}
+    return _with_options(
+        command,
+        _option("-W", "--width", **pixels, help="Width. Without it, what suits the model."),
+        _option("-H", "--height", **pixels, help="Height."),
+        _option(
+            "--quality",
+            type=click.Choice(["draft", "balanced", "best"]),
+            help="A preset of steps, size and decoder. Options beside it win.",
+        ),
+        _option("--steps", **whole, help="Steps: more take longer, and help up to a point."),
+        _option("--seed", **whole, help="The same seed gives the same picture."),
+        _option("-n", "--count", **whole, help="How many pictures; their seeds count up."),
+        _option("--negative", metavar="TEXT", help="What not to show; needs --cfg above 1."),
+        _option("--cfg", **number, help="How strongly to follow the prompt; 1 is fastest."),
+        _option("--guidance", **number, help="The same for FLUX models."),
+        _option("--sampler", metavar="NAME", help="How steps are made: euler, euler_a, lcm, …"),
+        _option("--scheduler", metavar="NAME", help="How steps are spaced: discrete, karras, …"),
+        _option("--clip-skip", **whole, help="Layers of the text encoder to leave out."),
+        _option(
+            "--decoder",
+            type=click.Choice(["auto", "tiny", "full"]),
+            help="The tiny decoder is fast and small, the full one exact.",
+        ),
+        _option(
+            "--lora",
+            callback=_loras,
+            multiple=True,
+            metavar="FILE[:WEIGHT]",
+            help="Apply a LoRA. Can be given several times.",
+        ),
+        _option("--init", **picture, help="Start from this picture."),
+        _option("--strength", **number, heading=STARTING_POINT, help="How far from it, 0 to 1."),
+        _option("--mask", **picture, help="Paint only where this picture is white."),
+        _option("--control", **picture, help="Follow this picture's outlines (ControlNet)."),
+        _option("--control-strength", **number, heading=STARTING_POINT, help="How closely."),
+        _option(
+            "--ref", **picture, multiple=True, help="Edit this picture, with models that edit."
+        ),
+    )
+
+
+def request_from(values: dict[str, Any]) -> dict[str, Any]:
+    """Take the options that were given out of a command's values, as fields of an ImageRequest."""
+    request = {}
+    for option in _REQUEST_OPTIONS:
+        value = values.pop(option)
+        if value is not None and value != ():
+            request[_FIELDS.get(option, option)] = value
+    return request
+
+
+def machine_options(command: Decorated) -> Decorated:
+    """Add the options that say how the machine may be used; `machine_from` collects them."""
+    machine: dict[str, Any] = {"heading": MACHINE}
+    return _with_options(
+        command,
+        _option("--threads", **machine, type=int, metavar="NUMBER", help="Threads to use."),
+        _option(
+            "--memory-limit",
+            **machine,
+            callback=_size,
+            metavar="SIZE",
+            help='The most memory to use, such as "4 GiB".',
+        ),
+        _option("--build", **machine, metavar="NAME", help="The build of the engine."),
+        _option("--accel", **machine, metavar="NAME", help="Faster CPU kernels: auto or off."),
+        _option(
+            "--offline/--online", **machine, default=None, help="Whether the network may be used."
+        ),
+    )
+
+
+def machine_from(values: dict[str, Any]) -> dict[str, Any]:
+    """Take those options out of a command's values, as keywords of an ImageGenerator."""
+    names = ("threads", "memory_limit", "build", "accel", "offline")
+    return {name: values.pop(name) for name in names}
+
+
+def json_option(command: Decorated) -> Decorated:
+    """Add --json, in the command's values as `as_json`."""
+    return _with_options(
+        command,
+        _option("--json", "as_json", heading=OUTPUT, is_flag=True, help="Print JSON for programs."),
+    )
+
+
+def _size(_ctx: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    """Read a number of bytes, written like "4 GiB"."""
+    from sdcpu.settings import parse_size
+
+    try:
+        return None if text is None else parse_size(text)
+    except SettingsError as error:
+        raise click.BadParameter(f"{error.message} {error.hint}") from error
+
+
+def _loras(
+    _ctx: click.Context, _option: click.Parameter, texts: tuple[str, ...]
+) -> tuple[tuple[str, float], ...]:
+    """Read LoRA files and how strongly they are applied, written like "style.safetensors:0.8"."""
+    return tuple(_lora(text) for text in texts)
+
+
+def _lora(text: str) -> tuple[str, float]:
+    path, _, weight = text.rpartition(":")
+    try:
+        lora = path, float(weight)
+    except ValueError:  # what follows the colon, if there is one, belongs to the name
+        lora = text, 1.0
+    if not Path(lora[0]).is_file():
+        raise click.BadParameter(f"There is no file {lora[0]!r}.")
+    return lora
+
+
+_FIELDS = {
+    "negative": "negative_prompt",
+    "cfg": "cfg_scale",
+    "init": "init_image",
+    "mask": "mask_image",
+    "control": "control_image",
+    "ref": "ref_images",
+    "lora": "loras",
+}
+"""Options with shorter names than the fields of `sdcpu.ImageRequest` that they fill."""
+
+_REQUEST_OPTIONS = (
+    *("width", "height", "quality", "steps", "seed", "count", "negative", "cfg", "guidance"),
+    *("sampler", "scheduler", "clip_skip", "decoder", "lora", "init", "strength", "mask"),
+    *("control", "control_strength", "ref"),
+)
+
+
+def _option(*names: str, heading: str = PICTURE, **attributes: Any) -> Callable[[Any], Any]:
+    return click.option(*names, cls=Option, heading=heading, **attributes)
+
+
+def _with_options(command: Decorated, *options: Callable[[Any], Any]) -> Decorated:
+    """Add options so that the help lists them in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command

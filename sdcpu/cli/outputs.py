@@ -1,0 +1,100 @@
+"""Where pictures go: names that overwrite nothing, checked before any work is done."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdcpu.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from sdcpu.images import GeneratedImage
+
+MAX_SLUG_CHARACTERS = 60
+
+
+class Outputs:
+    """The names of the pictures of one request."""
+
+    def __init__(self, wanted: Path | None, *, count: int, force: bool) -> None:
+        """Check that the pictures can be written.
+
+        Raises:
+            InvalidRequestError: a file that is there already, an unknown ending, a folder that is
+                missing or cannot be written.
+        """
+        self._force = force
+        self._wanted = None if wanted is None or wanted.is_dir() else wanted
+        self._folder = wanted if wanted and wanted.is_dir() else Path()
+        self._count = count
+        if self._wanted:
+            from sdcpu.recipe import check_output
+
+            for index in range(count):
+                check_output(self._numbered(self._wanted, index), overwrite=force)
+            self._folder = self._wanted.parent
+        check_folder(self._folder)
+
+    def save(self, image: GeneratedImage) -> Path:
+        """Write a picture under its name, which is returned."""
+        if self._wanted:
+            return image.save(self._numbered(self._wanted, image.index), overwrite=self._force)
+        stem = f"{slug(image.request.prompt)}-{image.seed}"
+        path, number = self._folder / f"{stem}.png", 1
+        while path.exists():
+            number += 1
+            path = self._folder / f"{stem}-{number}.png"
+        return image.save(path, overwrite=False)
+
+    def _numbered(self, path: Path, index: int) -> Path:
+        if self._count == 1:
+            return path
+        return path.with_name(f"{path.stem}-{index + 1}{path.suffix}")
+
+
+def slug(prompt: str) -> str:
+    """Turn a prompt into the beginning of a file name.
+
+    >>> slug("A red circle, on a *blue* background!")
+    'a-red-circle-on-a-blue-background'
+    >>> slug("🙂")
+    'picture'
+    """
+    words = "-".join(re.findall(r"\w+", prompt.lower()))
+    if len(words) > MAX_SLUG_CHARACTERS:
+        words = words[: MAX_SLUG_CHARACTERS + 1].rpartition("-")[0] or words[:MAX_SLUG_CHARACTERS]
+    # A name's limit is 255 bytes on most file systems; letters outside ASCII take up to four.
+    return words.encode()[:160].decode(errors="ignore") or "picture"
+
+
+def check_folder(folder: Path) -> None:
+    """Make sure that files can be written into a folder, by trying.
+
+    Raises:
+        InvalidRequestError: they cannot.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InvalidRequestError(
+            f"The folder {folder.resolve()} cannot be written: {error.strerror or error}.",
+            hint="Choose another place with -o.",
+        ) from error
+
+
+def check_file(path: Path, *, force: bool) -> None:
+    """Make sure that a file which is not a picture can be written, and replaces nothing unasked.
+
+    Raises:
+        InvalidRequestError: it cannot, or it would.
+    """
+    if path.is_dir() or (path.exists() and not force):
+        raise InvalidRequestError(
+            f"{path} exists already.", hint="Choose another name, or allow it with --force."
+        )
+    if not path.parent.is_dir():
+        raise InvalidRequestError(f"There is no folder {path.parent}.", hint="Create it first.")
+    check_folder(path.parent)

@@ -1,0 +1,46 @@
+"""`sdcpu plan`: how a picture would be made, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sdcpu.cli.options import (
+    SectionedCommand,
+    json_option,
+    machine_from,
+    machine_options,
+    request_from,
+    request_options,
+)
+from sdcpu.cli.output import print_fields, print_json
+
+
+@click.command(
+    cls=SectionedCommand,
+    short_help="Say how a picture would be made, and why.",
+    epilog="""\b
+Examples:
+  sdcpu plan
+  sdcpu plan sd15-q8 -W 768 -H 768 --memory-limit "4 GiB\"""",
+)
+@click.argument("model", required=False)
+@request_options
+@machine_options
+@json_option
+def plan(model: str | None, as_json: bool, **values: Any) -> None:
+    """Say how a picture would be made with MODEL, and why; nothing is downloaded or drawn.
+
+    Without MODEL, it says which model would be taken.
+    """
+    from sdcpu.cli.plan_text import plan_fields
+    from sdcpu.generator import ImageGenerator
+
+    request = request_from(values)
+    with ImageGenerator(model, **machine_from(values)) as generator:
+        made = generator.plan(**request)
+    if as_json:
+        print_json(made)
+    else:
+        print_fields(plan_fields(made))

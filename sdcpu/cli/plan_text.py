@@ -1,0 +1,74 @@
+"""A plan in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sdcpu.cli.output import duration_text, size_text
+
+if TYPE_CHECKING:
+    from sdcpu.plan import EnginePlan
+
+REASONS_AT_START = 2
+"""The first reasons of a plan are the ones that surprise; `sdcpu plan` says all."""
+
+
+def announcement(plan: EnginePlan, *, all_reasons: bool = False) -> list[str]:
+    """Say in a few lines what is going to be done, what it needs, and why so."""
+    request = plan.request
+    count = f"{request.count} pictures of " if request.count > 1 else ""
+    lines = [
+        f"{plan.model.name}: {count}{_picture_size(plan)}, {_steps(request.steps)}, "
+        f"{size_text(plan.memory_needed)} of {size_text(plan.memory_available)} memory, "
+        f"{_time(plan)}"
+    ]
+    if plan.download_size:
+        lines.append(
+            f"to download first: {size_text(plan.download_size)} (licence: {plan.model.license})"
+        )
+    shown = plan.reasons if all_reasons else plan.reasons[:REASONS_AT_START]
+    return lines + [f"- {reason}" for reason in shown]
+
+
+def plan_fields(plan: EnginePlan) -> list[tuple[str, str]]:
+    """List everything a plan decides, for people."""
+    request, memory = plan.request, plan.memory
+    faster = {
+        "flash attention": plan.flash_attention,
+        "direct convolutions": plan.diffusion_conv_direct,
+    }
+    return [
+        ("model", f"{plan.model.name}: {plan.model.summary}"),
+        ("licence", plan.model.license),
+        ("download", size_text(plan.download_size) if plan.download_size else "nothing"),
+        ("picture", f"{_picture_size(plan)}, {_steps(request.steps)}"),
+        ("sampling", f"{request.sampler}, {request.scheduler}, cfg {request.cfg_scale:g}"),
+        ("engine", f"{plan.build.name} {plan.build.version}, {plan.threads} threads"),
+        ("", ", ".join(name for name, used in faster.items() if used) or "no special kernels"),
+        ("decoder", plan.decoder + (f", in tiles of {plan.tile_size}" if plan.tile_size else "")),
+        ("memory", f"{size_text(plan.memory_needed)} of {size_text(plan.memory_available)}"),
+        (
+            "",
+            f"weights {size_text(memory.weights)}, drawing {size_text(memory.sample)}, "
+            f"decoding {size_text(memory.decode)}",
+        ),
+        ("time", _time(plan)),
+        *(("why", reason) for reason in plan.reasons),
+    ]
+
+
+def _picture_size(plan: EnginePlan) -> str:
+    size = f"{plan.request.width}x{plan.request.height}"
+    if plan.upscale_to:
+        return f"{size} enlarged to {plan.upscale_to[0]}x{plan.upscale_to[1]}"
+    return size
+
+
+def _steps(steps: int | None) -> str:
+    return "1 step" if steps == 1 else f"{steps} steps"
+
+
+def _time(plan: EnginePlan) -> str:
+    if plan.seconds_expected is None:
+        return "time unknown until the first picture"
+    return f"about {duration_text(plan.seconds_expected)}"

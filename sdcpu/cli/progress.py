@@ -1,0 +1,183 @@
+"""How far the work is: a bar on a terminal, a few plain lines in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Protocol
+
+from sdcpu.cli.output import duration_text, print_note, size_text
+from sdcpu.events import DownloadProgress, Progress
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.progress import Progress as Bar
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+STAGES = {
+    "download": "downloading",
+    "load": "loading the model",
+    "text": "reading the prompt",
+    "sample": "drawing",
+    "decode": "decoding",
+    "upscale": "enlarging",
+}
+"""The stages in words."""
+
+SECONDS_BETWEEN_LINES = 30
+"""A log that nobody watches needs no more."""
+
+
+class Display(Protocol):
+    """Shows events of long work."""
+
+    def show(self, event: object) -> None:
+        """Show one event; of kinds it does not know nothing is shown."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Make room for something else to be printed."""
+
+
+def open_display(*, quiet: bool = False) -> AbstractContextManager[Display]:
+    """Choose what suits standard error."""
+    if quiet:
+        return _NoDisplay()
+    return _BarDisplay() if sys.stderr.isatty() else _LineDisplay()
+
+
+class _NoDisplay:
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def show(self, event: object) -> None:
+        pass
+
+    def aside(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+class _LineDisplay(_NoDisplay):
+    """A line when a stage begins, and now and then while it lasts."""
+
+    def __init__(self) -> None:
+        self._shown: tuple[object, ...] = ()
+        self._shown_at = 0.0
+
+    def show(self, event: object) -> None:
+        if isinstance(event, DownloadProgress):
+            self._line((event.file,), f"downloading {event.file}: {_download_figures(event)}")
+        elif isinstance(event, Progress):
+            self._line((event.stage, event.picture), _stage_line(event))
+
+    def _line(self, what: tuple[object, ...], text: str) -> None:
+        now = time.monotonic()
+        if what != self._shown or now - self._shown_at >= SECONDS_BETWEEN_LINES:
+            self._shown, self._shown_at = what, now
+            print_note(text)
+
+
+class _BarDisplay(_NoDisplay):
+    """One bar that is redrawn; it is gone when the work is done."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self._bar: Bar = Bar(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            _time_left_column(),
+            console=Console(stderr=True),
+            transient=True,
+            # Results must reach standard output, wherever it goes: `aside` makes room for them.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bar.add_task("starting", total=None, left=None, at=0.0, figures="")
+
+    def __enter__(self) -> Display:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, event: object) -> None:
+        if isinstance(event, DownloadProgress):
+            name = event.file.rpartition("/")[2]
+            self._update(f"downloading {name}", event.done, event.total, event.seconds_left)
+            self._bar.update(self._task, figures=_download_figures(event))
+        elif isinstance(event, Progress):
+            self._update(_stage_words(event), event.step, event.steps, event.seconds_left)
+            self._bar.update(self._task, figures="")
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        self._bar.stop()
+        yield
+        self._bar.start()
+
+    def _update(self, text: str, done: int, total: int, left: float | None) -> None:
+        # Set here because rich's update() reads a total of None as "no change".
+        self._bar.tasks[0].total = total or None
+        self._bar.update(
+            self._task, description=text, completed=done, left=left, at=time.monotonic()
+        )
+
+
+def _time_left_column() -> ProgressColumn:
+    """What stands behind the bar; between two events the time left counts down by itself."""
+    from rich.progress import ProgressColumn
+    from rich.text import Text
+
+    class TimeLeft(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            if task.fields["figures"]:
+                return Text(task.fields["figures"])
+            left = task.fields["left"]
+            if left is None:
+                return Text("")
+            left = max(0.0, left - (time.monotonic() - task.fields["at"]))
+            return Text(f"about {duration_text(left)} left" if left >= 1 else "almost done")
+
+    return TimeLeft()
+
+
+def _stage_words(event: Progress) -> str:
+    words = STAGES.get(event.stage, event.stage)
+    if event.steps > 1:
+        words += f", step {min(event.step + 1, event.steps)} of {event.steps}"
+    return f"picture {event.picture} of {event.pictures}: {words}" if event.pictures > 1 else words
+
+
+def _stage_line(event: Progress) -> str:
+    left = event.seconds_left
+    return _stage_words(event) + (f", about {duration_text(left)} left" if left else "")
+
+
+def _download_figures(event: DownloadProgress) -> str:
+    figures = f"{size_text(event.done)} of {size_text(event.total or None)}"
+    if event.bytes_per_second:
+        figures += f", {size_text(event.bytes_per_second)}/s"
+    if event.seconds_left is not None:
+        figures += f", about {duration_text(event.seconds_left)} left"
+    return figures

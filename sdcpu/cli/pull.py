@@ -1,0 +1,57 @@
+"""`sdcpu pull`: downloads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import click
+
+from sdcpu.cli.options import json_option
+from sdcpu.cli.output import print_json, print_note, print_result, size_text
+
+
+@click.command(
+    short_help="Download models.",
+    epilog="""\b
+Example:
+  sdcpu pull sd-turbo taesd""",
+)
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option(
+    "--keep-original",
+    is_flag=True,
+    default=None,
+    help="Keep the downloaded file of a model that is made smaller here.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only the files' paths.")
+@json_option
+def pull(models: tuple[str, ...], keep_original: bool | None, quiet: bool, as_json: bool) -> None:
+    """Download models, or what is missing of them, and print where their files are.
+
+    A download that was broken off goes on where it stopped.
+    """
+    from sdcpu.catalog import Catalog
+    from sdcpu.cli.progress import open_display
+    from sdcpu.quantization import quantize
+    from sdcpu.settings import load_settings
+
+    settings = load_settings()
+    if keep_original is not None:
+        settings = replace(settings, keep_original=keep_original)
+    catalog = Catalog(settings)
+    wanted = [catalog.find(name) for name in models]
+    pulled = []
+    for model in wanted:
+        missing = [file for file, path in catalog.locate(model).items() if path is None]
+        if missing and not model.built_in and not quiet:
+            size = size_text(sum(file.size or 0 for file in missing))
+            print_note(f"{model.name}: {size} to download (licence: {model.license})")
+        with open_display(quiet=quiet) as display:
+            for event in catalog.fetch(model, quantize):
+                display.show(event)
+        paths = [str(path) for path in catalog.locate(model).values()]
+        pulled.append({"model": model.name, "files": paths})
+        if not as_json:
+            print_result("\n".join(paths))
+    if as_json:
+        print_json(pulled)

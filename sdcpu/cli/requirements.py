@@ -1,0 +1,78 @@
+"""What models need on this machine, as a table of `sdcpu models --requirements`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sdcpu.cli.output import duration_text, print_json, print_note, print_table, size_text
+from sdcpu.errors import NotEnoughMemoryError
+
+if TYPE_CHECKING:
+    from sdcpu.models import Model
+
+SIDES = (512, 1024)
+"""Widths and heights of the pictures that are planned."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requirement:
+    """What one picture of one size needs."""
+
+    side: int
+    """Pixels, width and height."""
+    memory: int | None
+    """Bytes; None where it is not known."""
+    seconds: float | None
+    """None where nothing like it was measured on this machine."""
+    fits: bool
+    """Whether this machine has that memory now."""
+
+
+def print_requirements(models: Sequence[Model], *, as_json: bool) -> None:
+    """Plan a picture of each size with each model and print what they need."""
+    planned = [(model, [_requirement(model.name, side) for side in SIDES]) for model in models]
+    if as_json:
+        print_json(
+            [
+                {"model": model.name, "download": model.download_size, "pictures": requirements}
+                for model, requirements in planned
+            ]
+        )
+        return
+    rows = [
+        (
+            model.name,
+            "-" if model.built_in else size_text(model.download_size or None),
+            *(_memory_text(requirement) for requirement in requirements),
+            *(_time_text(requirement) for requirement in requirements),
+        )
+        for model, requirements in planned
+    ]
+    headings = ("NAME", "DOWNLOAD", *(f"MEMORY {s}" for s in SIDES), *(f"TIME {s}" for s in SIDES))
+    print_table(headings, rows)
+    print_note("\n! does not fit the memory that is free now; ? not known before the first picture")
+
+
+def _requirement(name: str, side: int) -> Requirement:
+    from sdcpu.generator import ImageGenerator
+
+    try:
+        with ImageGenerator(name) as generator:
+            plan = generator.plan(width=side, height=side)
+    except NotEnoughMemoryError as error:
+        memory = error.details.get("memory_needed")
+        needed = memory if isinstance(memory, int) else None
+        return Requirement(side=side, memory=needed, seconds=None, fits=False)
+    return Requirement(
+        side=side, memory=plan.memory_needed, seconds=plan.seconds_expected, fits=True
+    )
+
+
+def _memory_text(requirement: Requirement) -> str:
+    return size_text(requirement.memory) + ("" if requirement.fits else " !")
+
+
+def _time_text(requirement: Requirement) -> str:
+    return duration_text(requirement.seconds)

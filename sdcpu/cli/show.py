@@ -1,0 +1,87 @@
+"""`sdcpu show`: a model, or how a picture was made."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sdcpu.cli.options import json_option
+from sdcpu.cli.output import print_fields, print_json, size_text
+
+if TYPE_CHECKING:
+    from sdcpu.models import Model, ModelFile
+
+
+@click.command(
+    short_help="Show a model, or how a picture was made.",
+    epilog="""\b
+Examples:
+  sdcpu show sd-turbo
+  sdcpu show lighthouse.png
+  sdcpu show some-model.gguf""",
+)
+@click.argument("name", metavar="MODEL_OR_IMAGE")
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show what a model is and where its files are, or how a picture of sdcpu was made."""
+    from sdcpu.recipe import FORMATS, read_recipe
+
+    if Path(name).suffix.lower() in FORMATS:
+        recipe = read_recipe(name)
+        if as_json:
+            print_json(recipe)
+        else:
+            print_fields([(key.replace("_", " "), _value_text(recipe[key])) for key in recipe])
+        return
+    from sdcpu.catalog import Catalog
+    from sdcpu.settings import load_settings
+
+    catalog = Catalog(load_settings())
+    model = catalog.find(name)
+    located = catalog.locate(model)
+    if as_json:
+        from sdcpu.report import plain
+
+        described: Any = plain(model)
+        for file, path in zip(described["files"], located.values(), strict=True):
+            file["found_at"] = plain(path)
+        print_json(described)
+    else:
+        print_fields(_model_fields(model, located))
+
+
+def _model_fields(model: Model, located: Mapping[ModelFile, Path | None]) -> list[tuple[str, str]]:
+    """List what a model is, for people."""
+    defaults = dataclasses.asdict(model.defaults)
+    fields = [
+        ("name", model.name),
+        ("good for", model.summary),
+        ("kind", f"{model.kind}, family {model.family or 'unknown until downloaded'}"),
+        ("licence", model.license + (", to be accepted on the hub" if model.gated else "")),
+    ]
+    if model.kind in ("image", "video"):
+        fields.append(("defaults", f"{defaults.pop('width')}x{defaults.pop('height')}"))
+        fields += [
+            ("defaults", f"{name.replace('_', ' ')} {_value_text(value)}")
+            for name, value in defaults.items()
+            if value is not None
+        ]
+    for file, path in located.items():
+        source = file.repository or file.url or ("ships with sdcpu" if file.built_in else "disk")
+        about = "about " if file.size_is_approximate else ""
+        fields.append(("file", f"{file.role}: {file.path}"))
+        fields.append(("", f"{about}{size_text(file.size)} from {source}"))
+        if file.quantize:
+            fields.append(("", f"made smaller here: {file.quantize}"))
+        fields.append(("", str(path) if path else "not here"))
+    if model.notes:
+        fields.append(("notes", model.notes))
+    return fields
+
+
+def _value_text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
