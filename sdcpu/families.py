@@ -1,12 +1,8 @@
-"""What a weights file is to the engine: its role, its family of models, and what it lacks.
-
-The rules are the engine's own (`ModelLoader::get_sd_version`, stable-diffusion.cpp's model.cpp):
-names and shapes of tensors decide, never the file's name.
-"""
+"""The families of models: what all models of one architecture have in common."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -69,6 +65,13 @@ class Family:
     width: int = 512
     """Pixels; the size the family was trained for."""
     height: int = 512
+    steps: int = 20
+    """What suits a model of the family that was not made for few steps."""
+    cfg_scale: float = 7.0
+    sampler: str = "euler_a"
+    """A name of `sdcpu.images.SAMPLERS`."""
+    flow_shift: float | None = None
+    """Shift of flow-matching models; None: the engine's own."""
     video: bool = False
     loads_in_parts: bool = True
     """Whether the engine takes a diffusion model and its text encoders from separate files."""
@@ -81,146 +84,117 @@ class Family:
 _CLIP_L, _CLIP_G, _T5, _LLM = FileRole.CLIP_L, FileRole.CLIP_G, FileRole.T5XXL, FileRole.LLM
 _VAE = FileRole.VAE
 
+
+_UNET = Family(
+    name="a family with a UNet, which the engine knows only by the text encoder in the same file",
+    title="",
+    parts=(_CLIP_L, _VAE),
+    latent_channels=4,
+    loads_in_parts=False,
+    tiny_decoder="taesd",
+)
+_TRANSFORMER = Family(
+    name="a family with a diffusion transformer, whose patches are 2 latent pixels wide",
+    title="",
+    parts=(),
+    latent_channels=16,
+    size_multiple=16,
+    width=1024,
+    height=1024,
+    cfg_scale=1.0,
+    sampler="euler",
+)
+_FLUX2 = replace(_TRANSFORMER, parts=(_LLM, _VAE), latent_channels=128, latent_scale=16, edits=True)
+_WAN = replace(
+    _TRANSFORMER,
+    parts=(_T5, _VAE),
+    width=832,
+    height=480,
+    cfg_scale=6.0,
+    flow_shift=3.0,
+    video=True,
+)
+
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
-        # A UNet is recognised by the text encoder beside it, so the engine needs both in one file.
-        Family(
-            name="sd1",
-            title="Stable Diffusion 1.x",
-            parts=(_CLIP_L, _VAE),
-            latent_channels=4,
-            loads_in_parts=False,
-            tiny_decoder="taesd",
-        ),
-        Family(
-            name="sd1_tiny",
-            title="Stable Diffusion 1.x with a tiny UNet",
-            parts=(_CLIP_L, _VAE),
-            latent_channels=4,
-            loads_in_parts=False,
-            tiny_decoder="taesd",
-        ),
-        Family(
+        replace(_UNET, name="sd1", title="Stable Diffusion 1.x"),
+        replace(_UNET, name="sd1_tiny", title="Stable Diffusion 1.x with a tiny UNet"),
+        replace(_UNET, name="sd2", title="Stable Diffusion 2.x"),
+        replace(
+            _UNET,
             name="sdxs",
-            title="SDXS (one step)",
+            title="SDXS",
             parts=(_CLIP_L, FileRole.TINY_DECODER),
-            latent_channels=4,
-            loads_in_parts=False,
+            steps=1,
+            cfg_scale=1.0,
+            sampler="euler",
+            tiny_decoder=None,
         ),
-        Family(
-            name="sd2",
-            title="Stable Diffusion 2.x",
-            parts=(_CLIP_L, _VAE),
-            latent_channels=4,
-            loads_in_parts=False,
-            tiny_decoder="taesd",
-        ),
-        Family(
+        replace(
+            _UNET,
             name="sdxl",
             title="Stable Diffusion XL",
             parts=(_CLIP_L, _CLIP_G, _VAE),
-            latent_channels=4,
             width=1024,
             height=1024,
-            loads_in_parts=False,
+            cfg_scale=6.0,
             tiny_decoder="taesdxl",
         ),
-        Family(
+        replace(
+            _TRANSFORMER,
             name="sd3",
             title="Stable Diffusion 3",
             parts=(_CLIP_L, _CLIP_G, _T5, _VAE),
-            latent_channels=16,
-            size_multiple=16,
-            width=1024,
-            height=1024,
+            steps=25,
+            cfg_scale=4.5,
+            flow_shift=3.0,
             tiny_decoder="taesd3",
         ),
-        Family(
+        replace(
+            _TRANSFORMER,
             name="flux",
             title="FLUX.1",
             parts=(_CLIP_L, _T5, _VAE),
-            latent_channels=16,
-            size_multiple=16,
-            width=1024,
-            height=1024,
             tiny_decoder="taef1",
             edits=True,
         ),
-        Family(
-            name="flux2",
-            title="FLUX.2",
-            parts=(_LLM, _VAE),
-            latent_channels=128,
-            latent_scale=16,
-            size_multiple=16,
-            width=1024,
-            height=1024,
-            edits=True,
-        ),
-        Family(
-            name="flux2_klein",
-            title="FLUX.2 klein",
-            parts=(_LLM, _VAE),
-            latent_channels=128,
-            latent_scale=16,
-            size_multiple=16,
-            width=1024,
-            height=1024,
-            edits=True,
-        ),
-        Family(
+        replace(_FLUX2, name="flux2", title="FLUX.2"),
+        replace(_FLUX2, name="flux2_klein", title="FLUX.2 klein", steps=4),
+        replace(
+            _TRANSFORMER,
             name="chroma",
             title="Chroma",
             parts=(_T5, _VAE),
-            latent_channels=16,
-            size_multiple=16,
-            width=1024,
-            height=1024,
+            cfg_scale=4.0,
             tiny_decoder="taef1",
         ),
-        Family(
+        replace(
+            _TRANSFORMER,
             name="z_image",
             title="Z-Image",
             parts=(_LLM, _VAE),
-            latent_channels=16,
-            size_multiple=16,
-            width=1024,
-            height=1024,
+            steps=8,
             tiny_decoder="taef1",
         ),
-        Family(
+        replace(
+            _TRANSFORMER,
             name="qwen_image",
             title="Qwen-Image",
             parts=(_LLM, _VAE),
-            latent_channels=16,
-            size_multiple=16,
-            width=1024,
-            height=1024,
+            cfg_scale=2.5,
+            flow_shift=3.0,
             tiny_decoder="taew2_1",
             edits=True,
         ),
-        Family(
-            name="wan21",
-            title="Wan 2.1",
-            parts=(_T5, _VAE),
-            latent_channels=16,
-            size_multiple=16,
-            width=832,
-            height=480,
-            video=True,
-            tiny_decoder="taew2_1",
-        ),
-        Family(
+        replace(_WAN, name="wan21", title="Wan 2.1", tiny_decoder="taew2_1"),
+        replace(
+            _WAN,
             name="wan22_ti2v",
             title="Wan 2.2 TI2V",
-            parts=(_T5, _VAE),
             latent_channels=48,
             latent_scale=16,
             size_multiple=32,
-            width=832,
-            height=480,
-            video=True,
             tiny_decoder="taew2_2",
         ),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from sdcpu.families import FileRole
+from sdcpu.families import FAMILIES, FileRole
 
 ModelKind = Literal["image", "video", "upscaler", "control_net", "tiny_decoder", "lora", "part"]
 """What a model is for; "part" is a text encoder or VAE that several models share."""
@@ -69,6 +69,25 @@ class Defaults:
     flow_shift: float | None = None
     """Shift of flow-matching models; None: the engine's own."""
     clip_skip: int | None = None
+
+
+def family_defaults(family: str) -> Defaults:
+    """What suits a model of a family of which nothing else is known.
+
+    >>> family_defaults("sdxl").width
+    1024
+    """
+    facts = FAMILIES.get(family)
+    if facts is None:
+        return Defaults()
+    return Defaults(
+        width=facts.width,
+        height=facts.height,
+        steps=facts.steps,
+        cfg_scale=facts.cfg_scale,
+        sampler=facts.sampler,
+        flow_shift=facts.flow_shift,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

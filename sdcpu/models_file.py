@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from sdcpu.errors import RegistryError
 from sdcpu.families import FAMILIES, PART_FAMILIES, FileRole
 from sdcpu.images import ImageRequest
-from sdcpu.models import Defaults, Model, ModelFile, ModelKind
+from sdcpu.models import Defaults, Model, ModelFile, ModelKind, family_defaults
 from sdcpu.tensors import GGUF_TYPES
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -336,10 +336,7 @@ def _weight(place: _Place, part: Mapping[str, Any]) -> float:
 
 def _defaults(place: _Place, family: str, table: Mapping[str, Any]) -> Defaults:
     _check_values(place.inside("defaults"), table, _DEFAULTS_KEYS)
-    if family in FAMILIES:
-        size = {"width": FAMILIES[family].width, "height": FAMILIES[family].height}
-        return Defaults(**{**size, **table})
-    return Defaults(**table)
+    return replace(family_defaults(family), **table)
 
 
 def _preset(place: _Place, name: str, table: Mapping[str, Any]) -> dict[str, object]:
