@@ -1,0 +1,47 @@
+// The fusion plan of a graph: which operations are done by the one before them, while the data is still near.
+//
+//   product or convolution, + bias, + residual
+//   group norm, * scale, + shift, silu         layer norm, * scale, + shift          RMS norm, * scale
+//   x * gelu(copy of gate)                     (GEGLU: gate and x are halves of one tensor)
+//   scale, softmax
+//
+// An operation may only disappear into the one before it if nothing else reads what it replaces, if its result is
+// written to the same memory, and if its other operands are known by then.
+#pragma once
+
+#include <unordered_map>
+#include <vector>
+
+#include "ggml_abi.h"
+
+namespace sdcpu {
+
+// What an operation does beside its own work; all null: nothing.
+struct Fusion {
+    bool is_done_elsewhere = false;      // another operation does all of it
+    const ggml_tensor *bias = nullptr;     // one value per row of weights or output channel
+    const ggml_tensor *residual = nullptr; // shaped like the result
+    const ggml_tensor *scale = nullptr;    // of a normalisation: one value per channel or column
+    const ggml_tensor *shift = nullptr;
+    bool silu = false;
+    const ggml_tensor *gate = nullptr;     // multiply by gelu of this
+    float factor = 1;                      // of a softmax
+};
+
+class FusionPlan {
+  public:
+    // Plans the graph with these nodes, in their order.
+    void make(const std::vector<ggml_tensor *> &nodes);
+    void clear() { fusions.clear(); }
+
+    // What is fused into this operation, never null.
+    const Fusion &of(const ggml_tensor *t) const;
+    // Every operation that another one does.
+    std::vector<ggml_tensor *> done_elsewhere() const;
+
+  private:
+    std::unordered_map<const ggml_tensor *, Fusion> fusions;
+    friend class FusionPlanner;
+};
+
+} // namespace sdcpu

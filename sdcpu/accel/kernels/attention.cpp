@@ -1,0 +1,252 @@
+// Attention without the matrix of scores: six queries at a time walk over their keys in blocks and keep
+// the largest score, the sum and the weighted values so far (the "online" softmax).
+//
+// Packed once per head and thread, K = keys, rounded up to a multiple of key_block:
+//   keys     [K / panel_lanes][head units][panel_lanes]                  as panels for query . key
+//   values   [value vectors / tile_vectors][K units][vectors * width]    as panels for weight . value
+// Per group of six queries:
+//   scores   [6][key_block] floats     weights   [6][key_block] units     sums   [6][value vectors * width]
+#include "product.h"
+
+namespace sdcpu::SDCPU_VARIANT {
+
+namespace {
+
+constexpr int key_block = 512;
+constexpr float no_score = -1e30f; // instead of -infinity, whose difference to itself is not a number
+
+// 2^x for weights that are rounded to bf16 anyway: about 1e-4 relative there, exact elsewhere.
+SDCPU_INLINE Vector weight_exp2(Vector x) {
+#if defined(__AVX512BF16__)
+    const Vector part = _mm512_reduce_ps(x, 1); // x - floor(x)
+    Vector p = fill(7.790716377e-02f);
+    p = multiply_add(p, part, fill(2.262331942e-01f));
+    p = multiply_add(p, part, fill(6.957770964e-01f));
+    p = multiply_add(p, part, fill(9.999278266e-01f));
+    return times_power_of_2(p, x); // which takes the floor of x
+#else
+    return exp2(x);
+#endif
+}
+
+SDCPU_INLINE Vector load_element(int type, const char *row, int64_t k, int64_t n) {
+    return type == type_f16 ? load_values<type_f16>(row, k, n) : load_values<type_f32>(row, k, n);
+}
+
+// The number of keys before the -infinity at the end of a mask's row, rounded up to a multiple of 4.
+int64_t visible_keys(const uint16_t *mask, int64_t keys) {
+    while (keys >= 4) {
+        uint64_t four;
+        std::memcpy(&four, mask + keys - 4, 8);
+        if (four != 0xFC00FC00FC00FC00ull) break;
+        keys -= 4;
+    }
+    return keys;
+}
+
+class Head {
+  public:
+    explicit Head(const Attention &a)
+        : a(a), head_units(static_cast<int>(divide_up(a.head_size, per_unit))),
+          head_elements(round_up(a.head_size, units_step)), keys(round_up(a.key_count, key_block)),
+          value_vectors(static_cast<int>(divide_up(a.value_size, width))),
+          value_panels((value_vectors + tile_vectors - 1) / tile_vectors),
+          key_panel_size(static_cast<size_t>(panel_lanes) * static_cast<size_t>(head_elements / per_unit)),
+          sums_stride(static_cast<size_t>(value_vectors) * width),
+          query_stride(static_cast<size_t>(head_elements / per_unit)) {
+        const size_t key_units = static_cast<size_t>(keys / panel_lanes) * key_panel_size;
+        const size_t value_units = sums_stride * static_cast<size_t>(keys / per_unit);
+        packed_keys = static_cast<Unit *>(thread_scratch(Scratch::keys, (key_units + value_units + 64) * sizeof(Unit)));
+        packed_values = packed_keys + key_units;
+        const size_t floats = tile_rows * (2 * scores_stride + sums_stride + query_stride) + 64;
+        scores = static_cast<float *>(thread_scratch(Scratch::scores, floats * sizeof(float)));
+        weights = reinterpret_cast<Unit *>(scores + tile_rows * scores_stride);
+        sums = reinterpret_cast<float *>(weights + tile_rows * scores_stride);
+        queries = reinterpret_cast<Unit *>(sums + tile_rows * sums_stride);
+    }
+
+    void pack(int64_t head) {
+        this->head = head;
+        const int64_t key_head = head / a.heads_per_key_head;
+        const Rows key_rows = {a.key_type, a.key + static_cast<size_t>(key_head) * a.key_head_stride, a.key_stride};
+        for (int64_t k = 0; k < keys; k += panel_lanes) {
+            const int rows = k < a.key_count ? at_most(a.key_count - k, panel_lanes) : 0;
+            pack_rows(key_rows, k, rows, 0, static_cast<int>(head_elements), a.head_size, tile_vectors,
+                      packed_keys + static_cast<size_t>(k / panel_lanes) * key_panel_size);
+        }
+        const char *value_rows = a.value + static_cast<size_t>(key_head) * a.value_head_stride;
+        auto load_value = [&](int64_t key, int element) {
+            if (key >= a.key_count) return zero();
+            const char *row = value_rows + static_cast<size_t>(key) * a.value_stride;
+            return load_element(a.value_type, row, element, at_most(a.value_size - element, width));
+        };
+        for (int panel = 0; panel < value_panels; panel++) {
+            const int vectors = vectors_of(panel);
+            Unit *place = value_panel(panel);
+            for (int64_t key = 0; key < keys; key += per_unit, place += vectors * width)
+                for (int j = 0; j < vectors; j++) {
+                    const int element = panel * panel_lanes + j * width;
+                    store_lanes(place + j * width, load_value(key, element), load_value(key + 1, element));
+                }
+        }
+    }
+
+    // The queries [first, first + count) of the packed head, count <= tile_rows.
+    void attend(int64_t first, int count) {
+        load_queries(first, count);
+        float largest_score[tile_rows], weight_sum[tile_rows];
+        for (int r = 0; r < count; r++) {
+            largest_score[r] = no_score;
+            weight_sum[r] = 0;
+        }
+        std::memset(sums, 0, sizeof(float) * static_cast<size_t>(count) * sums_stride);
+
+        const int64_t end = last_visible_key(first, count);
+        for (int64_t key = 0; key < end; key += key_block) {
+            const int keys_here = at_most(end - key, key_block);
+            const int padded = static_cast<int>(round_up(keys_here, panel_lanes));
+            for (int p = 0; p < padded; p += panel_lanes)
+                multiply_tile(count, tile_vectors, head_units,
+                              packed_keys + static_cast<size_t>((key + p) / panel_lanes) * key_panel_size, queries,
+                              query_stride, scores + p, scores_stride, panel_lanes, overwrite);
+            for (int r = 0; r < count; r++)
+                weigh(r, mask_row(first + r), key, keys_here, padded, largest_score[r], weight_sum[r]);
+            for (int panel = 0; panel < value_panels; panel++) add_values(panel, key, padded, count);
+        }
+        for (int r = 0; r < count; r++) {
+            auto *out = reinterpret_cast<float *>(reinterpret_cast<char *>(a.out) +
+                                                  static_cast<size_t>(head) * a.out_head_stride +
+                                                  static_cast<size_t>(first + r) * a.out_query_stride);
+            const Vector inverse = fill(weight_sum[r] > 0 ? 1.f / weight_sum[r] : 0.f);
+            for (int64_t i = 0; i < a.value_size; i += width)
+                store_first(out + i, load(sums + static_cast<size_t>(r) * sums_stride + i) * inverse, a.value_size - i);
+        }
+    }
+
+  private:
+    static constexpr size_t scores_stride = key_block + 16;
+    static constexpr size_t weights_stride = key_block / per_unit + 16;
+
+    int vectors_of(int panel) const { return at_most(value_vectors - panel * tile_vectors, tile_vectors); }
+    Unit *value_panel(int panel) const {
+        return packed_values + static_cast<size_t>(panel) * panel_lanes * static_cast<size_t>(keys / per_unit);
+    }
+    const uint16_t *mask_row(int64_t query) const {
+        return a.mask ? reinterpret_cast<const uint16_t *>(a.mask + static_cast<size_t>(query) * a.mask_stride) : nullptr;
+    }
+
+    int64_t last_visible_key(int64_t first, int count) const {
+        if (!a.mask) return a.key_count;
+        int64_t most = 0;
+        for (int r = 0; r < count; r++) {
+            const int64_t visible = visible_keys(mask_row(first + r), a.key_count);
+            if (visible > most) most = visible;
+        }
+        return most > 0 ? most : a.key_count;
+    }
+
+    // Queries are scaled here, so that the weight of a key is 2^score.
+    void load_queries(int64_t first, int count) {
+        for (int r = 0; r < count; r++) {
+            const auto *query = reinterpret_cast<const float *>(a.query + static_cast<size_t>(first + r) * a.query_stride +
+                                                                static_cast<size_t>(head) * a.query_head_stride);
+            for (int64_t k = 0; k < head_elements; k += units_step) {
+                Vector part[2] = {zero(), zero()};
+                for (int i = 0; i < per_unit; i++)
+                    part[i] = load_first(query + k + i * width, a.head_size - k - i * width) * fill(a.scale * log2_e);
+                float scaled[2 * width];
+                store(scaled, part[0]);
+                store(scaled + width, part[1]);
+                convert_row(type_f32, reinterpret_cast<const char *>(scaled), 0, units_step, units_step,
+                            queries + static_cast<size_t>(r) * query_stride + k / per_unit);
+            }
+        }
+    }
+
+    // Turns the scores of one query into weights, relative to the largest score so far.
+    void weigh(int r, const uint16_t *mask, int64_t key, int keys_here, int padded, float &largest_score,
+               float &weight_sum) {
+        float *row = scores + static_cast<size_t>(r) * scores_stride;
+        if (mask)
+            for (int i = 0; i < keys_here; i += width) {
+                const Vector added = load_16_bit(mask + key + i, keys_here - i, true) * fill(log2_e);
+                store(row + i, load(row + i) + largest(added, fill(no_score)));
+            }
+        for (int i = keys_here; i < padded; i++) row[i] = no_score;
+        Vector most = fill(no_score);
+        for (int i = 0; i < padded; i += width) most = largest(most, load(row + i));
+        const float new_largest = maximum(most) > largest_score ? maximum(most) : largest_score;
+        if (new_largest != largest_score) {
+            const float shrink = __builtin_exp2f(largest_score - new_largest);
+            weight_sum *= shrink;
+            float *sum = sums + static_cast<size_t>(r) * sums_stride;
+            for (size_t i = 0; i < sums_stride; i += width) store(sum + i, load(sum + i) * fill(shrink));
+            largest_score = new_largest;
+        }
+        Vector total = zero();
+        Unit *out = weights + static_cast<size_t>(r) * weights_stride;
+        const Vector reference = fill(largest_score);
+        for (int i = 0; i < padded; i += units_step) {
+            const Vector low = weight_exp2(load(row + i) - reference);
+            if constexpr (per_unit == 2) {
+                const Vector high = weight_exp2(load(row + i + width) - reference);
+                total = total + (low + high);
+                store_weights(out + i / per_unit, low, high);
+            } else {
+                total = total + low;
+                store(out + i, low);
+            }
+        }
+        weight_sum += sum(total);
+    }
+
+    static void store_weights(Unit *out, Vector low, Vector high) {
+#if defined(__AVX512BF16__)
+        store(out, round_pair(low, high));
+#else
+        store(out, low);
+        (void)high;
+#endif
+    }
+
+    void add_values(int panel, int64_t key, int padded, int count) {
+        const int vectors = vectors_of(panel);
+        const Unit *values = value_panel(panel) + static_cast<size_t>(key / per_unit) * static_cast<size_t>(vectors) * width;
+#if defined(__AVX512F__)
+        if (a.value_size - panel * panel_lanes - (vectors - 1) * width <= 8) { // head size 40: half a vector is left
+            multiply_narrow_tile(count, vectors - 1, padded / per_unit, values, weights, weights_stride,
+                                 sums + panel * panel_lanes, sums_stride);
+            return;
+        }
+#endif
+        multiply_tile(count, vectors, padded / per_unit, values, weights, weights_stride, sums + panel * panel_lanes,
+                      sums_stride, vectors * width, accumulate);
+    }
+
+    const Attention &a;
+    int head_units;
+    int64_t head_elements, keys;
+    int value_vectors, value_panels;
+    size_t key_panel_size, sums_stride, query_stride;
+    int64_t head = -1;
+    Unit *packed_keys, *packed_values, *weights, *queries;
+    float *scores, *sums;
+};
+
+} // namespace
+
+void attend(const Attention &a, Range query_groups) {
+    const int64_t groups = divide_up(a.query_count, tile_rows);
+    Head head(a);
+    int64_t packed_head = -1;
+    for (int64_t group = query_groups.begin; group < query_groups.end; group++) {
+        if (group / groups != packed_head) {
+            packed_head = group / groups;
+            head.pack(packed_head);
+        }
+        const int64_t first = group % groups * tile_rows;
+        head.attend(first, at_most(a.query_count - first, tile_rows));
+    }
+}
+
+} // namespace sdcpu::SDCPU_VARIANT

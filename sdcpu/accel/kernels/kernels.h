@@ -1,0 +1,155 @@
+// What a set of kernels offers: plain functions over plain memory, one table per instruction set.
+//
+// Kernels know nothing of ggml, of graphs or of threads: they are handed a range of the work and do it.
+// How the work is cut must never change a sum: every kernel adds the products of one result in an order
+// that depends on the shapes alone, so a picture has the same bytes for any number of threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace sdcpu {
+
+struct Range {
+    int64_t begin, end;
+};
+
+// The numbers are those of enum ggml_type (ggml_abi.cpp checks them against the engine).
+enum ElementType : int {
+    type_f32 = 0,
+    type_f16 = 1,
+    type_q4_0 = 2,
+    type_q4_1 = 3,
+    type_q5_0 = 6,
+    type_q5_1 = 7,
+    type_q8_0 = 8,
+    type_q4_k = 12,
+    type_q5_k = 13,
+    type_q6_k = 14,
+    type_bf16 = 30,
+};
+
+// Rows of elements of one type; the elements of a row lie side by side, or in ggml's blocks.
+struct Rows {
+    int type;
+    const char *data;
+    size_t stride; // bytes from one row to the next
+
+    const char *row(int64_t i) const { return data + static_cast<size_t>(i) * stride; }
+};
+
+// out[r][l] = sum over k of lanes[l][k] * rows[r][k], and what is added to it.
+// "Lanes" run along a vector register: the weights of a linear layer, or the pixels of a convolution.
+struct Product {
+    Rows lanes; // any type: dequantised while it is packed
+    Rows rows;  // f32, f16 or bf16
+    int64_t lane_count, row_count, depth;
+    float *out;
+    size_t out_stride;        // floats from one row of the result to the next
+    const float *lane_bias;   // one value per lane, or null
+    const float *residual;    // laid out like out, or null
+    size_t residual_stride;
+};
+
+// A convolution of one picture: input[channel][y][x], output[channel][y][x] without gaps.
+struct Convolution {
+    const float *input;
+    int64_t width, height, channels;
+    size_t row_stride, channel_stride; // of the input, in floats
+    Rows kernels;                      // one row [channel][ky][kx] per output channel; f16 or f32
+    int kernel_width, kernel_height, stride_x, stride_y, pad_x, pad_y, dilation_x, dilation_y;
+    int64_t out_width, out_height, out_channels;
+    float *out;
+    const float *bias;     // one value per output channel, or null
+    const float *residual; // laid out like out, or null
+
+    int64_t pixels() const { return out_width * out_height; }
+};
+
+// Attention of all heads: out[q] = sum over k of softmax_k(scale * query[q].key[k] + mask[q][k]) * value[k].
+// Strides are in bytes; the elements of a head lie side by side.
+struct Attention {
+    const char *query, *key, *value, *mask; // mask: f16 [query][key], or null
+    float *out;
+    size_t query_stride, query_head_stride, key_stride, key_head_stride, value_stride, value_head_stride;
+    size_t mask_stride, out_head_stride, out_query_stride;
+    int key_type, value_type; // f32 or f16
+    int64_t head_size, value_size, query_count, key_count, head_count;
+    int64_t heads_per_key_head; // > 1: several heads share their keys and values
+    float scale;
+};
+
+// How a 3x3 convolution goes through Winograd's transform.
+enum class Winograd {
+    none,             // not this one
+    shared_weights,   // all threads transform the weights once, then share the tiles
+    weights_in_place, // few tiles: each thread transforms the weights of its own output channels
+};
+
+// Products of 8-bit integers for q8_0 and q4_0 weights: the activations are quantised in blocks of 32.
+struct IntegerKernels {
+    int panel_lanes; // lanes that are packed together
+    int tile_rows;   // rows that are computed together
+    int (*block_panels)(int64_t depth);
+    size_t (*quantised_size)(int64_t rows, int64_t depth);
+    void (*quantise)(const Rows &rows, Range range, int64_t row_count, int64_t depth, uint8_t *quantised);
+    void (*product)(const Product &, const uint8_t *quantised, Range lanes, Range rows);
+};
+
+struct Kernels {
+    const char *name;
+    int panel_lanes;  // lanes that are packed together; lane ranges begin at a multiple of it
+    int block_panels; // panels that fit the second-level cache together
+    int tile_rows;    // rows that are computed together; row ranges begin at a multiple of it
+    const IntegerKernels *integer; // null where the processor has no such instructions
+
+    void (*product)(const Product &, Range lanes, Range rows);
+    void (*convolution)(const Convolution &, Range pixels, Range channels);
+    void (*attention)(const Attention &, Range query_groups); // groups of tile_rows queries, head after head
+
+    Winograd (*winograd_way)(const Convolution &);
+    size_t (*winograd_weights_size)(const Convolution &);
+    int64_t (*winograd_blocks)(const Convolution &); // blocks of tiles
+    void (*winograd_weights)(const Convolution &, Range channels, uint32_t *weights);
+    // weights null: transformed on the way (Winograd::weights_in_place)
+    void (*winograd)(const Convolution &, const uint32_t *weights, Range blocks, Range channels);
+
+    void (*silu)(float *out, const float *in, int64_t count);
+    void (*gelu)(float *out, const float *in, int64_t count);
+    void (*gelu_quick)(float *out, const float *in, int64_t count);
+    void (*multiply_gelu)(float *out, const float *in, const float *gate, int64_t count); // in * gelu(gate)
+    void (*add)(float *out, const float *a, const float *b, int64_t count);
+    void (*add_number)(float *out, const float *a, float b, int64_t count);
+    void (*multiply)(float *out, const float *a, const float *b, int64_t count);
+    void (*multiply_number)(float *out, const float *a, float b, int64_t count);
+    void (*to_half)(uint16_t *out, const float *in, int64_t count);
+    void (*to_float)(float *out, const char *row, int type, int64_t begin, int64_t end); // multiples of 32
+    // out[x][y] = in[y][x] for x < width, y < height; strides in floats
+    void (*transpose)(float *out, size_t out_stride, const float *in, size_t in_stride, int64_t width, int64_t height);
+
+    void (*sums)(const float *in, int64_t count, double *sum, double *sum_of_squares);
+    // out = in * scale + shift, then silu where asked for
+    void (*affine)(float *out, const float *in, int64_t count, float scale, float shift, bool silu);
+    void (*layer_norm)(float *out, const float *in, int64_t count, float epsilon, const float *scale, const float *shift);
+    void (*rms_norm)(float *out, const float *in, int64_t count, float epsilon, const float *scale);
+    void (*softmax)(float *out, const float *in, int64_t count, float scale);
+};
+
+namespace avx2 {
+extern const Kernels kernels;
+}
+namespace avx512 {
+extern const Kernels kernels;
+}
+namespace bf16 {
+extern const Kernels kernels;
+}
+namespace vnni {
+extern const IntegerKernels integer_kernels;
+}
+
+// Memory that a thread keeps from one call to the next: aligned to 64 bytes, of any former content.
+enum class Scratch { panels, taps, keys, scores, tiles, tile_products, tile_weights, integer_panels, count };
+void *thread_scratch(Scratch purpose, size_t bytes);
+
+} // namespace sdcpu

@@ -1,0 +1,47 @@
+// The table of one instruction set: this source and all other kernels are compiled once for each.
+#include "pointwise.h"
+#include "product.h"
+#include "winograd.h"
+
+#define SDCPU_TEXT_OF(name) #name
+#define SDCPU_TEXT(name) SDCPU_TEXT_OF(name)
+
+namespace sdcpu::SDCPU_VARIANT {
+
+void multiply_weights(const Product &product, Range lanes, Range rows);
+void convolve(const Convolution &c, Range pixels, Range channels);
+void attend(const Attention &a, Range query_groups);
+
+extern const Kernels kernels = {
+    SDCPU_TEXT(SDCPU_VARIANT),
+    panel_lanes,
+    block_panels,
+    tile_rows,
+    nullptr, // integer: dispatch.cpp joins them
+    multiply_weights,
+    convolve,
+    attend,
+    winograd_way,
+    winograd_weights_size,
+    winograd_blocks,
+    winograd_weights,
+    winograd_convolve,
+    silu_all,
+    gelu_all,
+    gelu_quick_all,
+    multiply_gelu,
+    add,
+    add_number,
+    multiply_all,
+    multiply_number,
+    to_half,
+    to_float,
+    transpose_all,
+    sums,
+    affine,
+    layer_norm,
+    rms_norm,
+    softmax,
+};
+
+} // namespace sdcpu::SDCPU_VARIANT

@@ -1,0 +1,14 @@
+// Winograd's way through 3x3 convolutions; see convolution_winograd.cpp.
+#pragma once
+
+#include "product.h"
+
+namespace sdcpu::SDCPU_VARIANT {
+
+Winograd winograd_way(const Convolution &c);
+size_t winograd_weights_size(const Convolution &c);
+int64_t winograd_blocks(const Convolution &c);
+void winograd_weights(const Convolution &c, Range channels, uint32_t *weights);
+void winograd_convolve(const Convolution &c, const uint32_t *weights, Range blocks, Range channels);
+
+} // namespace sdcpu::SDCPU_VARIANT

@@ -1,0 +1,111 @@
+// Matrix products: result[n][m] = sum over k of weights[m][k] * inputs[n][k], for each of up to two batch dimensions.
+#include "../tensors.h"
+#include "grid.h"
+#include "operations.h"
+
+namespace sdcpu {
+
+namespace {
+
+// The bytes of a block of the quantised types that the kernels read; 0 for others.
+size_t block_size(int type) {
+    switch (type) {
+    case type_q4_0: return 18;
+    case type_q4_1: return 20;
+    case type_q5_0: return 22;
+    case type_q5_1: return 24;
+    case type_q8_0: return 34;
+    case type_q4_k: return 144;
+    case type_q5_k: return 176;
+    case type_q6_k: return 210;
+    default: return 0;
+    }
+}
+
+// Of fewer rows than this, each weight is used too seldom: the engine's own product is as good.
+constexpr int64_t least_rows = 4;
+constexpr int64_t least_integer_rows = 8;
+
+// All products of one operation, which have one shape.
+struct Batch {
+    Product shape;         // without the pointers
+    int64_t inner, outer;  // how many along dimension 2 and 3
+
+    explicit Batch(const Task &task) : inner(0), outer(0) {
+        const ggml_tensor *t = task.result, *weights = t->src[0], *inputs = t->src[1];
+        shape = {};
+        shape.lanes = {weights->type, nullptr, weights->nb[1]};
+        shape.rows = {inputs->type, nullptr, inputs->nb[1]};
+        shape.lane_count = weights->ne[1];
+        shape.row_count = inputs->ne[1];
+        shape.depth = weights->ne[0];
+        shape.out_stride = shape.residual_stride = t->nb[1] / sizeof(float);
+        if (task.fusion.bias) shape.lane_bias = floats(task.fusion.bias);
+        inner = inputs->ne[2];
+        outer = inputs->ne[3];
+        if (weights->ne[2] == 1 && weights->ne[3] == 1 && follow_each_other(inputs) && follow_each_other(t)) {
+            shape.row_count *= inner * outer; // the same weights for all: one product with more rows
+            inner = outer = 1;
+        }
+    }
+
+    Product at(const Task &task, int64_t i) const {
+        const ggml_tensor *t = task.result, *weights = t->src[0], *inputs = t->src[1];
+        const int64_t i2 = i % inner, i3 = i / inner;
+        Product product = shape;
+        // One matrix of weights may serve several of the inputs.
+        product.lanes.data = bytes_at(weights, 0, i2 / (inputs->ne[2] / weights->ne[2]), i3 / (inputs->ne[3] / weights->ne[3]));
+        product.rows.data = bytes_at(inputs, 0, i2, i3);
+        product.out = floats_at(t, 0, i2, i3);
+        if (task.fusion.residual) // contiguous, as t is: the same place
+            product.residual = floats(task.fusion.residual) + (product.out - floats(t));
+        return product;
+    }
+
+  private:
+    static bool follow_each_other(const ggml_tensor *t) {
+        return t->nb[2] == t->nb[1] * static_cast<size_t>(t->ne[1]) &&
+               (t->ne[3] == 1 || t->nb[3] == t->nb[2] * static_cast<size_t>(t->ne[2]));
+    }
+};
+
+bool suits_integers(const Task &task, const Batch &batch) {
+    const Product &p = batch.shape;
+    return task.kernels.integer && batch.inner * batch.outer == 1 && (p.lanes.type == type_q8_0 || p.lanes.type == type_q4_0) &&
+           p.rows.type == type_f32 && p.depth % 32 == 0 && p.row_count >= least_integer_rows;
+}
+
+void run_integer_product(const Task &task, const Product &product) {
+    const IntegerKernels &kernels = *task.kernels.integer;
+    auto *quantised = static_cast<uint8_t *>(task.team.shared_memory(kernels.quantised_size(product.row_count, product.depth)));
+    Share rows = task.team.share(product.row_count, 4);
+    for (Range range; rows.take(range);) kernels.quantise(product.rows, range, product.row_count, product.depth, quantised);
+    task.team.wait();
+    const Grid grid = cut(1, product.lane_count, product.row_count, task.team.count, kernels.panel_lanes,
+                          kernels.block_panels(product.depth), kernels.tile_rows);
+    share_grid(task.team, grid, [&](int64_t, Range lanes, Range rows_here) { kernels.product(product, quantised, lanes, rows_here); });
+}
+
+} // namespace
+
+bool product_runs(const ggml_tensor *t) {
+    const ggml_tensor *weights = t->src[0], *inputs = t->src[1];
+    const bool reads_weights = has_dense_rows(weights) || (block_size(weights->type) && weights->nb[0] == block_size(weights->type));
+    return reads_weights && (inputs->type == type_f32 || inputs->type == type_f16) && has_dense_rows(inputs) && is_f32(t) &&
+           t->nb[0] == sizeof(float) && inputs->ne[1] >= least_rows;
+}
+
+bool run_product(const Task &task) {
+    if (!product_runs(task.result)) return false;
+    const Batch batch(task);
+    if (suits_integers(task, batch)) {
+        run_integer_product(task, batch.at(task, 0));
+        return true;
+    }
+    const Grid grid = cut(batch.inner * batch.outer, batch.shape.lane_count, batch.shape.row_count, task.team.count,
+                          task.kernels.panel_lanes, task.kernels.block_panels, task.kernels.tile_rows);
+    share_grid(task.team, grid, [&](int64_t i, Range lanes, Range rows) { task.kernels.product(batch.at(task, i), lanes, rows); });
+    return true;
+}
+
+} // namespace sdcpu

@@ -1,0 +1,15 @@
+// Where the time goes: SDCPU_ACCEL_PROFILE=1 prints, when the process ends, the time of each kind of operation,
+// 2 of each kind and shape. Measured on the first thread, from one operation to the next.
+#pragma once
+
+#include "fusion.h"
+#include "ggml_abi.h"
+
+namespace sdcpu {
+
+bool is_profiling();
+void profile_graph_begins();
+void profile_operation(const ggml_tensor *t, const Fusion &fusion);
+void profile_graph_ends();
+
+} // namespace sdcpu
