@@ -22,7 +22,7 @@ LAYERS = (
     | {"hardware", "measurements", "protocol", "stopwatch", "registry", "families"}
     | {"gguf_file", "safetensors_file", "weights", "models_file"},
     {"local_models", "builds", "downloads", "memory", "plan", "demo", "accel", "default_model"},
-    {"process"},
+    {"process", "child", "crash_report"},
     {"generator", "catalog", "jobs", "quantization", "report"},
     {"cli"},
     {"__main__"},
