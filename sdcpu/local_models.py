@@ -215,10 +215,11 @@ def _lenders(
     family: str, roles: Iterable[FileRole], registry: Registry
 ) -> Iterator[tuple[Model, ModelFile]]:
     """Known files with one of these roles, the first role first, from models of the family."""
+    relatives = [m for m in registry.models.values() if m.family == family and not m.built_in]
+    tiny_decoder = registry.models.get(FAMILIES[family].tiny_decoder or "")
     for role in roles:
-        for model in registry.models.values():
-            if model.family == family and not model.built_in:
-                yield from ((model, file) for file in model.files if file.role is role)
+        for model in [*relatives, *([tiny_decoder] if tiny_decoder else [])]:
+            yield from ((model, file) for file in model.files if file.role is role)
 
 
 def _helpful_parts(
