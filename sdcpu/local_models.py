@@ -57,8 +57,8 @@ def resolve_model(text: str, registry: Registry, is_here: IsHere | None = None) 
     """
     if text.lower() in registry.models:
         return registry.find(text)
-    path = Path(text).expanduser() if text.startswith("~") else Path(text)
-    if _exists(path):
+    path = _path(text)
+    if text and _exists(path):
         return _local_model(path.absolute(), registry, is_here)
     on_hub = _ON_HUB.fullmatch(text)
     if on_hub and not _exists(Path(text.partition("/")[0])):
@@ -80,6 +80,13 @@ def complete_model(
     """
     found = _from_header(model.files[0], read_header(path), registry, is_here)
     return replace(found, name=model.name, source=model.source, license=model.license)
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # nobody of this name has a home folder
+        return Path(text)
 
 
 def _exists(path: Path) -> bool:
