@@ -20,7 +20,7 @@ LAYERS = (
     {"errors", "figures"},
     {"events", "images", "recipe", "inputs", "settings", "tensors", "native"}
     | {"hardware", "measurements", "protocol", "stopwatch", "registry", "families"}
-    | {"gguf_file", "safetensors_file", "weights", "models_file"},
+    | {"gguf_file", "safetensors_file", "weights", "identification", "models", "models_file"},
     {"local_models", "builds", "downloads", "memory", "plan", "demo", "accel", "default_model"},
     {"process", "child", "crash_report"},
     {"generator", "catalog", "jobs", "quantization", "report"},
