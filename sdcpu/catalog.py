@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdcpu import downloads
 from sdcpu.demo import demo_files, demo_files_ready, remove_demo_files
-from sdcpu.local_models import resolve_model
-from sdcpu.registry import FileRole, Model, ModelFile, Registry, load_registry
+from sdcpu.downloads import download_model, locate_files, remove_model
+from sdcpu.downloads.places import locate as locate_file
+from sdcpu.families import FileRole
+from sdcpu.local_models import complete_model, resolve_model
+from sdcpu.models import Model, ModelFile
+from sdcpu.registry import Registry, load_registry
 from sdcpu.settings import Settings
 from sdcpu.weights import WeightsHeader, read_header
 
@@ -30,15 +33,22 @@ class Catalog:
     def find(self, name: str | Path) -> Model:
         """Find a model by its name, a path on disk, or "owner/repository/file" on the hub.
 
+        A file on the hub tells what it is only when it is here: until then its family is "".
+
         Raises:
             UnknownModelError: nothing answers to the name.
             ModelFileError: a file on disk cannot be used.
         """
-        return resolve_model(str(name), self.registry)
+        return self.completed(resolve_model(str(name), self.registry, self._file_is_here))
+
+    def completed(self, model: Model) -> Model:
+        """Let the header of a downloaded file say what the model is and which parts it needs."""
+        path = None if model.family else self.locate(model)[model.files[0]]
+        return complete_model(model, path, self.registry, self._file_is_here) if path else model
 
     def locate(self, model: Model) -> dict[ModelFile, Path | None]:
         """Say where each file is; None for what is not here. Looks at the disk only."""
-        found = downloads.locate_files(_without_built_in(model), self._settings)
+        found = locate_files(_without_built_in(model), self._settings)
         cache = self._settings.cache_folder
         made = demo_files(cache) if demo_files_ready(cache) else {}
         return {file: made.get(file.role) if file.built_in else found[file] for file in model.files}
@@ -54,13 +64,13 @@ class Catalog:
         Raises:
             DownloadError: see `sdcpu.downloads`; ModelNotDownloadedError when offline.
         """
-        yield from downloads.download_model(_without_built_in(model), self._settings, quantize)
+        yield from download_model(_without_built_in(model), self._settings, quantize)
         if any(file.built_in for file in model.files):
             demo_files(self._settings.cache_folder)
 
     def remove(self, model: Model) -> int:
         """Delete the model's files that no other model here needs; return the bytes freed."""
-        freed = downloads.remove_model(
+        freed = remove_model(
             _without_built_in(model), self._settings, keep=self._shared_files(model)
         )
         if model.built_in:
@@ -78,6 +88,12 @@ class Catalog:
             for file, path in self.locate(model).items()
             if path is not None and file.role not in _WITHOUT_HEADER
         }
+
+    def _file_is_here(self, file: ModelFile) -> bool:
+        cache = self._settings.cache_folder
+        if file.built_in:
+            return demo_files_ready(cache)
+        return locate_file(file, self._settings) is not None
 
     def _shared_files(self, model: Model) -> set[ModelFile]:
         others = (other for other in self.registry.models.values() if other.name != model.name)

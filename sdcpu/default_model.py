@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sdcpu.errors import ModelNotDownloadedError
-from sdcpu.registry import Model
+from sdcpu.models import Model
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

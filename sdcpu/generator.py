@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -25,11 +25,11 @@ from sdcpu.hardware import detect_hardware
 from sdcpu.images import GeneratedImage, ImageRequest
 from sdcpu.jobs import engine_job, engine_load, finished_picture, preview_picture
 from sdcpu.measurements import Measurements
+from sdcpu.models import Model
 from sdcpu.plan import EnginePlan
 from sdcpu.plan import make_plan as decide
 from sdcpu.process import EngineProcess
 from sdcpu.protocol import Drawn, Finished, Generate, Load, Previewed, Quantize, Reached
-from sdcpu.registry import Model
 from sdcpu.settings import Settings, child_environment, load_settings, parse_size
 from sdcpu.stopwatch import Stopwatch
 
@@ -169,12 +169,12 @@ class ImageGenerator:
             self._cancelled.clear()
             request = request if request.seed is not None else _with_seed(request)
             choice = self._chosen()
+            if choice.model.family:
+                # Too little memory, or a size that cannot be, should show before the download.
+                yield self._planned(choice, request)
+            choice = yield from self._fetched(choice)
             plan = self._planned(choice, request)
             yield plan
-            if not self._catalog.is_here(choice.model) or choice.model.built_in:
-                choice = yield from self._fetched(choice)
-                plan = self._planned(choice, request)
-                yield plan
             yield from self._drawn(plan)
         finally:
             self._busy.release()
@@ -217,10 +217,14 @@ class ImageGenerator:
         reasons = (choice.reason, *plan.reasons) if choice.reason else plan.reasons
         return replace(plan, reasons=reasons)
 
-    def _fetched(self, choice: Choice) -> Iterator[DownloadProgress]:
+    def _fetched(self, choice: Choice) -> Generator[DownloadProgress, None, Choice]:
         """Download the model; where we chose it and it cannot be had, the shipped one steps in."""
         try:
             yield from self._downloaded(choice.model)
+            completed = self._catalog.completed(choice.model)
+            if completed != choice.model:
+                yield from self._downloaded(completed)
+                self._choice = replace(choice, model=completed)
         except DownloadError as error:
             if self._name or choice.model.built_in:
                 raise

@@ -17,6 +17,7 @@ from sdcpu.tensors import (
     MAX_TENSORS,
     DamagedFileError,
     TensorInfo,
+    UnknownTypeError,
     check_tensor_name,
     tensor_size,
 )
@@ -54,6 +55,7 @@ def read_gguf(file: BinaryIO, size: int) -> tuple[dict[str, object], tuple[Tenso
 
     Raises:
         DamagedFileError: what is wrong, said without the file's name.
+        UnknownTypeError: a tensor's type.
     """
     reader = _Reader(file, size)
     reader.take(len(MAGIC), "the magic")
@@ -218,7 +220,7 @@ class _Reader:
             raise DamagedFileError(f"{what} has a dimension of 0")
         number = self.number(_U32, what)
         if number not in GGUF_TYPES:
-            raise DamagedFileError(f"{what} has the unknown type {number}")
+            raise UnknownTypeError(f"{what} has the unknown type {number}")
         kind = GGUF_TYPES[number]
         offset = self.number(_U64, what)
         try:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from sdcpu.errors import InvalidRequestError
 from sdcpu.events import Preview
+from sdcpu.families import FileRole
 from sdcpu.images import GeneratedImage, ImageRequest
 from sdcpu.inputs import read_picture
+from sdcpu.models import ModelFile
 from sdcpu.protocol import GenerateSettings, LoadSettings, LoraFile, Pixels, Previewed
-from sdcpu.registry import FileRole, ModelFile
 from sdcpu.weights import read_header
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
-from sdcpu.errors import RegistryError
+from sdcpu.errors import InvalidRequestError, RegistryError
 from sdcpu.families import FAMILIES, PART_FAMILIES, FileRole
 from sdcpu.images import ImageRequest
 from sdcpu.models import Defaults, Model, ModelFile, ModelKind, family_defaults
@@ -349,10 +349,13 @@ def _check_values(place: _Place, table: Mapping[str, Any], known: frozenset[str]
     for key, value in table.items():
         if key not in known:
             raise place.error(f"there is no such key; known are {', '.join(sorted(known))}.", key)
+        if isinstance(value, int) and abs(value) > _MAX_SIZE:
+            raise place.error("it is far too large a number.", key)
         try:
             if key == "flow_shift":
                 ImageRequest(prompt="", guidance=value)  # the same limits: 0 to 100
             else:
                 ImageRequest(prompt="", **{key: value})
-        except ValueError as error:  # an InvalidRequestError, or a number too long to print
-            raise place.error(f"{_shown(value)} cannot be: {error}", key) from error
+        except InvalidRequestError as error:
+            reason = f"{error.message} {error.hint}".strip()
+            raise place.error(f"{_shown(value)} cannot be: {reason}", key) from error

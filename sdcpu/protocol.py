@@ -13,7 +13,7 @@ import json
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import BinaryIO, Literal
+from typing import IO, Literal
 
 from sdcpu.errors import Detail
 
@@ -251,7 +251,7 @@ class FramingError(Exception):
     """What was read is not a message of ours."""
 
 
-def write_message(stream: BinaryIO, message: ToEngine | FromEngine) -> None:
+def write_message(stream: IO[bytes], message: ToEngine | FromEngine) -> None:
     """Write one frame and flush it; raises what the stream raises when the other side is gone."""
     parts: list[bytes] = []
     header = json.dumps(_plain(message, parts), separators=(",", ":")).encode()
@@ -261,7 +261,7 @@ def write_message(stream: BinaryIO, message: ToEngine | FromEngine) -> None:
     stream.flush()
 
 
-def read_message(stream: BinaryIO) -> ToEngine | FromEngine | None:
+def read_message(stream: IO[bytes]) -> ToEngine | FromEngine | None:
     """Read one frame; None at the end of the stream, also when it ends inside a frame.
 
     Raises:
@@ -302,7 +302,7 @@ def _plain(value: object, parts: list[bytes]) -> object:
     return value
 
 
-def _message(value: object, stream: BinaryIO) -> object:
+def _message(value: object, stream: IO[bytes]) -> object:
     """The value that `_plain` wrote; lists come back as tuples."""
     if isinstance(value, list):
         return tuple(_message(item, stream) for item in value)
@@ -314,7 +314,7 @@ def _message(value: object, stream: BinaryIO) -> object:
     return _CLASSES[value["$type"]](**fields) if "$type" in value else fields
 
 
-def _exactly(stream: BinaryIO, length: int) -> bytes:
+def _exactly(stream: IO[bytes], length: int) -> bytes:
     if not 0 <= length <= MAX_PART_BYTES:
         raise ValueError(f"a part of {length} bytes")
     data = stream.read(length)

@@ -43,11 +43,13 @@ class Registry:
         model = self.models.get(name) or self.models.get(name.lower())
         if model is not None:
             return model
+        shown = name if len(name) <= 80 else f"{name[:79]}…"
+        meant = [known for known in self.models if name and name.lower() in known]
         close = difflib.get_close_matches(name.lower(), self.models, n=3, cutoff=0.5)
-        close += [known for known in self.models if name.lower() in known and known not in close]
-        hint = f"Did you mean {' or '.join(close[:3])}? " if close and name else ""
+        guesses = list(dict.fromkeys([*meant, *close]))[:3]
+        hint = f"Did you mean {' or '.join(guesses)}? " if guesses else ""
         raise UnknownModelError(
-            f"There is no model named {name!r}.",
+            f"There is no model named {shown!r}.",
             hint=f"{hint}`sdcpu models` lists all; a path to a GGUF or safetensors file works too.",
         )
 

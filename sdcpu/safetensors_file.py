@@ -17,6 +17,7 @@ from sdcpu.tensors import (
     SAFETENSORS_TYPES,
     DamagedFileError,
     TensorInfo,
+    UnknownTypeError,
     check_tensor_name,
     tensor_size,
 )
@@ -36,6 +37,7 @@ def read_safetensors(file: BinaryIO, size: int) -> tuple[dict[str, object], tupl
 
     Raises:
         DamagedFileError: what is wrong, said without the file's name.
+        UnknownTypeError: a tensor's type.
     """
     (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
     if length > MAX_HEADER_BYTES:
@@ -84,7 +86,7 @@ def _tensor(name: str, entry: object) -> tuple[TensorInfo, int]:
         raise DamagedFileError(f"tensor {name} is not described by dtype, shape and data_offsets")
     kind = SAFETENSORS_TYPES.get(str(entry["dtype"]))
     if kind is None:
-        raise DamagedFileError(f"tensor {name} has type {entry['dtype']!r}, which cannot be read")
+        raise UnknownTypeError(f"tensor {name} has the unknown type {str(entry['dtype'])[:20]}")
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not _whole_numbers(shape) or len(shape) > MAX_DIMENSIONS:
         raise DamagedFileError(f"tensor {name} has the impossible shape {str(shape)[:80]}")

@@ -16,6 +16,10 @@ class DamagedFileError(Exception):
     """The content breaks the rules of its format; the text says which, without naming the file."""
 
 
+class UnknownTypeError(Exception):
+    """The content is sound, and a tensor has a type that the engine cannot read."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorInfo:
     """One tensor of a weights file."""

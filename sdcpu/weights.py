@@ -14,7 +14,7 @@ from typing import Literal
 from sdcpu.errors import ModelFileError
 from sdcpu.gguf_file import MAGIC, read_gguf
 from sdcpu.safetensors_file import looks_like_safetensors, read_safetensors
-from sdcpu.tensors import DamagedFileError, TensorInfo
+from sdcpu.tensors import DamagedFileError, TensorInfo, UnknownTypeError
 
 __all__ = [
     "DIFFUSERS_PARTS",
@@ -99,6 +99,9 @@ def read_header(path: Path) -> WeightsHeader:
                 raise _refusal(path, beginning)
     except DamagedFileError as error:
         raise _error(path, f"is damaged: {error}.", _AGAIN) from error
+    except UnknownTypeError as error:
+        hint = "Get the model as f16 or with other quantisation."
+        raise _error(path, f"cannot be used: {error}.", hint) from error
     except OSError as error:
         raise _unreadable(path, error) from error
     if not tensors:

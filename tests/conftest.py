@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sdcpu import demo
-from sdcpu.registry import FileRole
+from sdcpu.families import FileRole
 
 
 @pytest.fixture(scope="session")

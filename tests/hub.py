@@ -38,6 +38,7 @@ FaultKind = Literal[
     "slow",  # `seconds` between two pieces of 16 KiB
     "wrong_bytes",  # the right length, other content
     "ignore_range",  # the whole file, whatever part was asked for
+    "starts_over",  # the same, and the connection is closed after `after` bytes
     "wrong_range",  # another part than the one that was asked for
     "stranger",  # 200 with a page, none of the hub's headers: a login page of some network
 ]
@@ -64,9 +65,9 @@ class HubFile:
         return self.announced_sha256 or hashlib.sha256(self.data).hexdigest()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Request:
-    """One request, as it was answered."""
+    """One request, as it is answered."""
 
     method: str
     path: str
@@ -76,8 +77,8 @@ class Request:
     token: str | None
     """The token that was sent along."""
     status: int
-    sent: int
-    """Bytes of the body that were sent."""
+    sent: int = 0
+    """Bytes of the file that were sent; counted just before they are."""
 
 
 @dataclass(kw_only=True)
@@ -87,6 +88,7 @@ class _Fault:
     method: str
     times: int | None
     after: int | None
+    skip: int
     status: int
     seconds: float
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -157,13 +159,15 @@ class HubServer:
         method: Literal["GET", "HEAD"] = "GET",
         times: int | None = 1,
         after: int | None = 0,
+        skip: int = 0,
         status: int = 500,
         seconds: float = 30.0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Misbehave `times` times (None: always) for files whose path ends with `path`.
 
-        A fault of the body waits for the request that sends bytes: the one to the store.
+        The first `skip` requests are answered well. A fault of the body waits for the request that
+        sends bytes: the one to the store.
         """
         with self._lock:
             self._faults.append(
@@ -173,6 +177,7 @@ class HubServer:
                     method=method,
                     times=times,
                     after=after,
+                    skip=skip,
                     status=status,
                     seconds=seconds,
                     headers=headers or {},
@@ -201,6 +206,9 @@ class HubServer:
                     and fault.times != 0
                     and path.endswith(fault.path or "")
                 ):
+                    if fault.skip:
+                        fault.skip -= 1
+                        continue
                     if fault.times is not None:
                         fault.times -= 1
                     return fault
@@ -263,6 +271,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _Server
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
@@ -289,14 +298,13 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer_api(path)
             return
-        fault = self.hub.take_fault(self.command, name, {"status", "stranger"})
-        if fault is None and path.startswith("/store/"):
+        if path.startswith("/store/"):
             self._send_file(path, name, self._stored(path))
-        elif fault is None and path in self.hub.plain:
-            self._send_file(path, name, self.hub.plain[path])
-        elif fault is not None:
+        elif fault := self.hub.take_fault(self.command, name, {"status", "stranger"}):
             status = 200 if fault.kind == "stranger" else fault.status
             self._send(path, status, fault.headers, b"<html>welcome to this network</html>")
+        elif path in self.hub.plain:
+            self._send_file(path, name, self.hub.plain[path])
         else:
             self._resolve(path)
 
@@ -368,6 +376,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(path, status, headers, b"")
 
     def _send(self, path: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self._record(path, status)
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -375,20 +384,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-        self._record(path, status, 0)
 
     def _send_file(self, path: str, name: str, file: HubFile) -> None:
         kinds = {"cut", "reset", "short", "long", "hang", "slow"}
-        kinds |= {"wrong_bytes", "ignore_range", "wrong_range"}
+        kinds |= {"wrong_bytes", "ignore_range", "starts_over", "wrong_range"}
         fault = self.hub.take_fault(self.command, name, kinds)
         kind = fault.kind if fault else ""
         if fault and kind == "hang" and fault.after is None:
-            self._record(path, 0, 0)
+            self._record(path, 0)
             self.hub.closing.wait(fault.seconds)
             self.close_connection = True
             return
         data = bytes(255 - byte for byte in file.data) if kind == "wrong_bytes" else file.data
-        start = None if kind == "ignore_range" else self._start()
+        start = None if kind in ("ignore_range", "starts_over") else self._start()
         if start is not None and start >= len(data):
             self._send(path, 416, {"Content-Range": f"bytes */{len(data)}"}, b"")
             return
@@ -400,7 +408,8 @@ class _Handler(BaseHTTPRequestHandler):
             body += b"and more"
         if fault and kind == "short":
             body = body[: fault.after]
-        self.send_response(200 if start is None else 206)
+        request = self._record(path, 200 if start is None else 206)
+        self.send_response(request.status)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("ETag", f'"{file.etag}"')
@@ -408,42 +417,40 @@ class _Handler(BaseHTTPRequestHandler):
         if start is not None:
             self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(data)}")
         self.end_headers()
-        sent = self._send_body(body, fault) if self.command != "HEAD" else 0
-        self._record(path, 200 if start is None else 206, sent)
+        if self.command != "HEAD":
+            self._send_body(body, fault, request)
+        if fault and kind == "hang":
+            self.hub.closing.wait(fault.seconds)
 
-    def _send_body(self, body: bytes, fault: _Fault | None) -> int:
+    def _send_body(self, body: bytes, fault: _Fault | None, request: Request) -> None:
         kind = fault.kind if fault else ""
-        stop = fault.after or 0 if fault and kind in ("cut", "reset", "hang") else len(body)
-        sent = 0
+        breaks = fault is not None and kind in ("cut", "reset", "hang", "starts_over")
+        stop = min(len(body), fault.after or 0) if fault and breaks else len(body)
         try:
-            while sent < min(stop, len(body)):
-                piece = body[sent : min(sent + _CHUNK, stop)]
+            while request.sent < stop:
+                piece = body[request.sent : min(request.sent + _CHUNK, stop)]
+                request.sent += len(piece)
                 self.wfile.write(piece)
-                sent += len(piece)
                 if fault and kind == "slow" and self.hub.closing.wait(fault.seconds):
                     break
-            if fault and kind == "hang":
-                self.hub.closing.wait(fault.seconds)
             if kind == "reset":
                 linger = struct.pack("ii", 1, 0)
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 self.connection.close()
         except OSError:
             pass  # the client has gone
-        self.close_connection = self.close_connection or kind in ("cut", "reset", "hang")
-        return sent
+        self.close_connection = self.close_connection or breaks
 
-    def _record(self, path: str, status: int, sent: int) -> None:
-        self.hub.record(
-            Request(
-                method=self.command,
-                path=path,
-                start=self._start(),
-                token=self._token(),
-                status=status,
-                sent=sent,
-            )
+    def _record(self, path: str, status: int) -> Request:
+        request = Request(
+            method=self.command,
+            path=path,
+            start=self._start(),
+            token=self._token(),
+            status=status,
         )
+        self.hub.record(request)
+        return request
 
     def _token(self) -> str | None:
         kind, _, token = self.headers.get("Authorization", "").partition(" ")

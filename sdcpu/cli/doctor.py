@@ -12,8 +12,9 @@ from pathlib import Path
 import click
 
 from sdcpu.cli.options import json_option
-from sdcpu.cli.output import print_json, print_result, size_text
+from sdcpu.cli.output import print_json, print_result
 from sdcpu.errors import SdcpuError
+from sdcpu.figures import size_text
 
 SHOWN_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimddp", "i8mm")
 """Instruction sets that change how fast pictures are drawn; the others would only be noise."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sdcpu.cli.options import json_option
-from sdcpu.cli.output import print_json, print_note, print_table, size_text
+from sdcpu.cli.output import print_json, print_note, print_table
+from sdcpu.figures import size_text
 
 if TYPE_CHECKING:
     from sdcpu.models import Model
@@ -60,6 +61,6 @@ def models(with_parts: bool, here: bool, requirements: bool, as_json: bool) -> N
 
 
 def _row(model: Model, is_here: bool) -> tuple[str, ...]:
-    download = "ships with sdcpu" if model.built_in else size_text(model.download_size or None)
+    download = "ships with sdcpu" if model.built_in else size_text(model.download_size)
     licence = model.license + (" (gated)" if model.gated else "")
     return (model.name, "yes" if is_here else "-", download, licence, model.summary)

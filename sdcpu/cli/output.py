@@ -1,4 +1,4 @@
-"""How things are printed: results, notes, errors, tables, and figures for people."""
+"""How things are printed: results, notes, errors and tables."""
 
 from __future__ import annotations
 
@@ -70,38 +70,3 @@ def print_fields(fields: Sequence[tuple[str, str]]) -> None:
     for name, value in fields:
         click.echo(f"{'' if name == previous else name:<{width}}  {value}".rstrip())
         previous = name
-
-
-def size_text(size: float | None) -> str:
-    """Say a number of bytes.
-
-    >>> size_text(2_293_000_000), size_text(9_793_292), size_text(None)
-    ('2.3 GB', '9.8 MB', '?')
-    """
-    if size is None:
-        return "?"
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= factor:
-            figure = size / factor
-            return f"{figure:.0f} {unit}" if figure >= 100 else f"{figure:.1f} {unit}"
-    return f"{size:.0f} B"
-
-
-def duration_text(seconds: float | None) -> str:
-    """Say a duration, no more exactly than a person needs it.
-
-    >>> duration_text(0.42), duration_text(7.2), duration_text(130), duration_text(4000)
-    ('0.4 s', '7 s', '2 min 10 s', '1 h 7 min')
-    """
-    if seconds is None:
-        return "?"
-    if seconds < 1:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

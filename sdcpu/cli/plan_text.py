@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sdcpu.cli.output import duration_text, size_text
+from sdcpu.figures import size_text
+from sdcpu.measurements import format_duration
 
 if TYPE_CHECKING:
     from sdcpu.plan import EnginePlan
@@ -71,4 +72,4 @@ def _steps(steps: int | None) -> str:
 def _time(plan: EnginePlan) -> str:
     if plan.seconds_expected is None:
         return "time unknown until the first picture"
-    return f"about {duration_text(plan.seconds_expected)}"
+    return format_duration(plan.seconds_expected)

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
-from sdcpu.cli.output import duration_text, print_note, size_text
+from sdcpu.cli.output import print_note
 from sdcpu.events import DownloadProgress, Progress
+from sdcpu.figures import size_text
+from sdcpu.measurements import format_duration
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -157,7 +159,7 @@ def _time_left_column() -> ProgressColumn:
             if left is None:
                 return Text("")
             left = max(0.0, left - (time.monotonic() - task.fields["at"]))
-            return Text(f"about {duration_text(left)} left" if left >= 1 else "almost done")
+            return Text(f"{format_duration(left)} left" if left >= 1 else "almost done")
 
     return TimeLeft()
 
@@ -171,13 +173,13 @@ def _stage_words(event: Progress) -> str:
 
 def _stage_line(event: Progress) -> str:
     left = event.seconds_left
-    return _stage_words(event) + (f", about {duration_text(left)} left" if left else "")
+    return _stage_words(event) + (f", {format_duration(left)} left" if left else "")
 
 
 def _download_figures(event: DownloadProgress) -> str:
-    figures = f"{size_text(event.done)} of {size_text(event.total or None)}"
+    figures = size_text(event.done) + (f" of {size_text(event.total)}" if event.total else "")
     if event.bytes_per_second:
         figures += f", {size_text(event.bytes_per_second)}/s"
     if event.seconds_left is not None:
-        figures += f", about {duration_text(event.seconds_left)} left"
+        figures += f", {format_duration(event.seconds_left)} left"
     return figures

@@ -7,7 +7,8 @@ from dataclasses import replace
 import click
 
 from sdcpu.cli.options import json_option
-from sdcpu.cli.output import print_json, print_note, print_result, size_text
+from sdcpu.cli.output import print_json, print_note, print_result
+from sdcpu.figures import size_text
 
 
 @click.command(

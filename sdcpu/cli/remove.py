@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from sdcpu.cli.options import json_option
-from sdcpu.cli.output import print_json, print_result, size_text
+from sdcpu.cli.output import print_json, print_result
+from sdcpu.figures import size_text
 
 
 @click.command(

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sdcpu.cli.output import duration_text, print_json, print_note, print_table, size_text
+from sdcpu.cli.output import print_json, print_note, print_table
 from sdcpu.errors import NotEnoughMemoryError
+from sdcpu.figures import size_text
+from sdcpu.measurements import format_duration
 
 if TYPE_CHECKING:
     from sdcpu.models import Model
 
+UNKNOWN = "?"
 SIDES = (512, 1024)
 """Widths and heights of the pictures that are planned."""
 
@@ -44,7 +47,11 @@ def print_requirements(models: Sequence[Model], *, as_json: bool) -> None:
     rows = [
         (
             model.name,
-            "-" if model.built_in else size_text(model.download_size or None),
+            "-"
+            if model.built_in
+            else size_text(model.download_size)
+            if model.download_size
+            else UNKNOWN,
             *(_memory_text(requirement) for requirement in requirements),
             *(_time_text(requirement) for requirement in requirements),
         )
@@ -70,9 +77,16 @@ def _requirement(name: str, side: int) -> Requirement:
     )
 
 
+def _download_text(model: Model) -> str:
+    if model.built_in:
+        return "-"
+    return size_text(model.download_size) if model.download_size else UNKNOWN
+
+
 def _memory_text(requirement: Requirement) -> str:
-    return size_text(requirement.memory) + ("" if requirement.fits else " !")
+    memory = UNKNOWN if requirement.memory is None else size_text(requirement.memory)
+    return memory + ("" if requirement.fits else " !")
 
 
 def _time_text(requirement: Requirement) -> str:
-    return duration_text(requirement.seconds)
+    return UNKNOWN if requirement.seconds is None else format_duration(requirement.seconds)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sdcpu.cli.options import json_option
-from sdcpu.cli.output import print_fields, print_json, size_text
+from sdcpu.cli.output import print_fields, print_json
+from sdcpu.figures import size_text
 
 if TYPE_CHECKING:
     from sdcpu.models import Model, ModelFile
@@ -71,10 +72,13 @@ def _model_fields(model: Model, located: Mapping[ModelFile, Path | None]) -> lis
             if value is not None
         ]
     for file, path in located.items():
-        source = file.repository or file.url or ("ships with sdcpu" if file.built_in else "disk")
+        source = (
+            file.repository or file.url or ("the package itself" if file.built_in else "your disk")
+        )
+        size = "size unknown" if file.size is None else size_text(file.size)
         about = "about " if file.size_is_approximate else ""
         fields.append(("file", f"{file.role}: {file.path}"))
-        fields.append(("", f"{about}{size_text(file.size)} from {source}"))
+        fields.append(("", f"{about}{size}, from {source}"))
         if file.quantize:
             fields.append(("", f"made smaller here: {file.quantize}"))
         fields.append(("", str(path) if path else "not here"))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from sdcpu.errors import ChecksumError, ModelFileError, NotEnoughDiskError
-from sdcpu.registry import FileRole
+from sdcpu.families import FileRole
 
 if TYPE_CHECKING:
     from sdcpu.demo.widen import Writable

@@ -135,6 +135,6 @@ def in_background(work: Callable[[Task], Result]) -> Generator[DownloadProgress,
         thread.join(_LONGEST_GOODBYE)
     if errors:
         raise errors.pop()
-    if task.file:
+    if task.done:
         yield task.progress()
     return results.pop()

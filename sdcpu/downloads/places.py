@@ -11,6 +11,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING
 from sdcpu.downloads.checksums import is_sha256
 
 if TYPE_CHECKING:
-    from sdcpu.registry import ModelFile
+    from sdcpu.models import ModelFile
     from sdcpu.settings import Settings
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 Source = tuple[str, str]
 """Where a file comes from: repository and path, or "" and its address."""
 
@@ -128,18 +130,18 @@ def _in_hub_cache(file: ModelFile, settings: Settings) -> Path | None:
     commit = file.revision
     with suppress(OSError, UnicodeDecodeError):
         commit = (folder / "refs" / file.revision).read_text(encoding="ascii").strip()
-    pointer = folder / "snapshots" / commit / file.path
-    if pointer.is_file() and _may_be(file, blob_name(pointer)):
-        return pointer
-    if file.sha256:  # an older commit may hold the very file that is pinned
-        for other in folder.glob(f"snapshots/*/{glob.escape(file.path)}"):
-            if blob_name(other) == file.sha256 and other.is_file():
-                return other
-    return None
+    snapshots = folder / "snapshots"
+    found = [snapshots / commit / file.path]
+    if file.sha256 or not _COMMIT.fullmatch(file.revision):
+        # The branch may have moved on since this file came; the hub's client keeps both commits.
+        others = (path for path in snapshots.glob(f"*/{glob.escape(file.path)}") if path.is_file())
+        found += sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)
+    return next((path for path in found if path.is_file() and _may_be(file, path)), None)
 
 
-def _may_be(file: ModelFile, blob: str) -> bool:
+def _may_be(file: ModelFile, pointer: Path) -> bool:
     """Blobs are named by their sha256: another name than the pinned one is another version."""
+    blob = blob_name(pointer)
     return not (file.sha256 and is_sha256(blob) and blob != file.sha256)
 
 

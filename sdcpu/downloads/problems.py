@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
-import ssl
 import time
 from collections.abc import Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -21,7 +19,7 @@ from sdcpu.errors import (
 )
 
 if TYPE_CHECKING:
-    from sdcpu.registry import ModelFile
+    from sdcpu.models import ModelFile
 
 _AGAIN = "Run the same command again: it goes on where it stopped."
 _LATER = "Try again later: it goes on where it stopped."
@@ -58,6 +56,8 @@ def size_text(count: int) -> str:
 
 def is_passing(error: Exception) -> bool:
     """Whether trying again makes sense."""
+    import ssl
+
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -74,6 +74,8 @@ def is_passing(error: Exception) -> bool:
 
 def seconds_asked_for(error: Exception) -> float | None:
     """How long the hub asks to wait (Retry-After, or its rate limit's own header)."""
+    from email.utils import parsedate_to_datetime
+
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.utils import parse_ratelimit_headers
 
@@ -101,7 +103,7 @@ def explain(error: Exception, file: ModelFile, url: str) -> SdcpuError:
 
     if isinstance(error, SdcpuError):
         return error
-    where = urlsplit(url).hostname or url
+    where = _host(url)
     if isinstance(error, HfHubHTTPError):
         return _refused(error, file, where)
     if isinstance(error, OfflineModeIsEnabled):
@@ -178,8 +180,10 @@ def _gated(file: ModelFile, page: str, status: int) -> GatedModelError:
 
 
 def _network_problem(error: Exception, file: ModelFile, where: str) -> SdcpuError | None:
+    import ssl
+
     import httpx2
-    from huggingface_hub.errors import FileMetadataError
+    from huggingface_hub.errors import FileMetadataError, HFValidationError
 
     file_name = file.path
     network = f"Check the network connection. {_AGAIN}"
@@ -208,7 +212,12 @@ def _network_problem(error: Exception, file: ModelFile, where: str) -> SdcpuErro
         ),
         (httpx2.ConnectError, f"Nothing answers at {where}: {error}.", network),
         (
-            (httpx2.UnsupportedProtocol, httpx2.InvalidURL),
+            HFValidationError,
+            f"{file.repository} cannot be the name of a repository: {error}",
+            'Write it as "owner/name".',
+        ),
+        (
+            (httpx2.UnsupportedProtocol, httpx2.InvalidURL, ValueError),
             f"The address of {file_name} cannot be used: {error}.",
             address,
         ),
@@ -253,6 +262,13 @@ def _disk_problem(error: Exception, file: ModelFile) -> SdcpuError:
         hint="Check the rights of the cache folder; HF_HOME moves the hub's cache.",
         details=_details(file),
     )
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or url
+    except ValueError:
+        return url
 
 
 def _details(file: ModelFile, **more: Detail) -> dict[str, Detail]:

@@ -20,7 +20,7 @@ from sdcpu.errors import ChecksumError
 if TYPE_CHECKING:
     import httpx2
 
-    from sdcpu.registry import ModelFile
+    from sdcpu.models import ModelFile
     from sdcpu.settings import Settings
 
 _PLAIN_NAME = re.compile(r"[\w-]+")

@@ -13,7 +13,7 @@ from sdcpu.downloads.remote import quiet_hub
 from sdcpu.errors import ModelError
 
 if TYPE_CHECKING:
-    from sdcpu.registry import Model, ModelFile
+    from sdcpu.models import Model, ModelFile
     from sdcpu.settings import Settings
 
 

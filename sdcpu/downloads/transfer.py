@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from sdcpu.downloads.locks import Lock
 from sdcpu.downloads.places import publish
 from sdcpu.downloads.problems import (
     OversizeError,
@@ -31,12 +31,10 @@ if TYPE_CHECKING:
 
     from sdcpu.downloads.background import Task
     from sdcpu.downloads.remote import Remote
-    from sdcpu.registry import ModelFile
+    from sdcpu.models import ModelFile
     from sdcpu.settings import Settings
 
 _CHUNK = 1024 * 1024
-_LOCK_LOOK = 0.2
-"""Seconds between two looks at a lock that another process holds."""
 _LONGEST_BACKOFF = 8.0
 
 
@@ -52,8 +50,16 @@ class Patience:
     """Seconds before the second attempt; doubled each time, up to 8."""
     longest_wait: float = 60.0
     """Seconds to wait when the hub asks for it; a longer wait is an error that says so."""
-    timeout: float = 10.0
-    """Seconds to connect, and to hear nothing while connected; huggingface_hub's own default."""
+    timeout: float | None = None
+    """Seconds to connect, and to hear nothing while connected; None: as huggingface_hub has it
+    (HF_HUB_DOWNLOAD_TIMEOUT, else 10)."""
+
+    @property
+    def seconds_to_answer(self) -> float:
+        """The time-out, decided."""
+        from huggingface_hub import constants
+
+        return self.timeout or float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
 
 
 class Retries:
@@ -108,9 +114,10 @@ def fetch(
     """
     task.begin(remote.file.path, total=remote.size or 0)
     try:
-        for folder in (remote.target.parent, remote.lock.parent):
-            folder.mkdir(parents=True, exist_ok=True)
-        with _locked(remote, task):
+        remote.target.parent.mkdir(parents=True, exist_ok=True)
+        with Lock(remote.lock) as lock:
+            while not lock.acquired():
+                _wait_for_the_other(remote, task)
             if is_here():
                 return None
             here = remote.target.is_file()
@@ -122,22 +129,11 @@ def fetch(
         raise explain(error, remote.file, remote.url) from error
 
 
-@contextmanager
-def _locked(remote: Remote, task: Task) -> Iterator[None]:
-    """Hold the file's lock; while another process has it, show how far that one is."""
-    from huggingface_hub.utils import WeakFileLock
-
-    with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(WeakFileLock(remote.lock, timeout=_LOCK_LOOK))
-            except TimeoutError:
-                task.check()
-                here = remote.partial.stat().st_size if remote.partial.is_file() else task.done
-                task.advance(here - task.done)
-            else:
-                break
-        yield
+def _wait_for_the_other(remote: Remote, task: Task) -> None:
+    """Show how far the process is that holds the lock."""
+    task.check()
+    here = remote.partial.stat().st_size if remote.partial.is_file() else task.done
+    task.advance(here - task.done)
 
 
 def _fetch_alone(remote: Remote, task: Task, patience: Patience) -> str:
@@ -172,7 +168,7 @@ def _completed(remote: Remote, task: Task, patience: Patience) -> str:
     with _PartialFile(remote, task) as partial:
         while not partial.is_complete:
             try:
-                _receive(partial, remote, task, patience.timeout)
+                _receive(partial, remote, task, patience.seconds_to_answer)
             except OversizeError:
                 partial.restart()
                 raise

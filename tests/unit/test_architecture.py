@@ -17,12 +17,12 @@ PACKAGE = Path(sdcpu.__file__).parent
 MOST_LINES = 400
 
 LAYERS = (
-    {"errors"},
+    {"errors", "figures"},
     {"events", "images", "recipe", "inputs", "settings", "tensors", "native"}
     | {"hardware", "measurements", "protocol", "stopwatch", "registry", "families"}
-    | {"gguf_file", "safetensors_file", "weights", "models_file"},
+    | {"gguf_file", "safetensors_file", "weights", "identification", "models", "models_file"},
     {"local_models", "builds", "downloads", "memory", "plan", "demo", "accel", "default_model"},
-    {"process"},
+    {"process", "child", "crash_report"},
     {"generator", "catalog", "jobs", "quantization", "report"},
     {"cli"},
     {"__main__"},

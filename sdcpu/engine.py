@@ -1,0 +1,337 @@
+"""The native engine behind plain values; only the engine's process imports this module.
+
+It speaks to the binding's ctypes layer directly: every pointer that comes back is checked, every
+buffer that the engine gives away is freed, every callback is kept.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.metadata
+import os
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from sdcpu.accel import load_door
+from sdcpu.errors import (
+    BuildUnusableError,
+    CancelledError,
+    GenerationError,
+    InvalidRequestError,
+    ModelFileError,
+    ModelLoadError,
+)
+from sdcpu.images import MAX_SEED
+from sdcpu.native import (
+    PREVIEWS,
+    check_layout,
+    check_request,
+    context_parameters,
+    copy_pixels,
+    existing_file,
+    function_of,
+    image_parameters,
+    libc_free,
+)
+from sdcpu.protocol import (
+    Drawn,
+    FromEngine,
+    GenerateSettings,
+    Loaded,
+    LoadSettings,
+    Logged,
+    Pixels,
+    Previewed,
+    Quantize,
+    Reached,
+    Started,
+)
+
+BINDING = "stable-diffusion-cpp-python"
+BINDING_VERSION = "0.4.7"
+"""The only version whose structs this module knows; pyproject.toml pins the same."""
+
+_LEVELS: tuple[Literal["debug", "info", "warning", "error"], ...]
+_LEVELS = ("debug", "info", "warning", "error")
+"""enum sd_log_level_t."""
+_SOURCE_LINE = re.compile(r"^[\w.-]+:\d+ +- ")
+"""What the engine puts before every line that it logs: file and line of its source."""
+Stage = Literal["load", "text", "sample", "decode"]
+
+
+class NativeEngine:
+    """One native engine with at most one model loaded; its methods tell their progress to `emit`.
+
+    Raises:
+        BuildUnusableError: the binding is missing, of another version, or its library does not
+            load on this machine.
+    """
+
+    def __init__(self, emit: Callable[[FromEngine], None]) -> None:
+        self._emit = emit
+        self._door = load_door()
+        self._native = _import_binding()
+        check_layout(self._native)
+        library: str = self._native._lib._name
+        self._cancels_in_place = self._door is not None and self._door.is_ready(library)
+        self._free = libc_free()
+        self._context: Any = None
+        self._loaded: LoadSettings | None = None
+        self._cancelled = threading.Event()
+        self._clock = _StageClock()
+        self._picture = 1
+        self._complaints: deque[str] = deque(maxlen=20)
+        # The engine keeps these for the whole process and never owns them: they live as long as we.
+        self._on_log = self._native.sd_log_callback(self._logged)
+        self._on_progress = self._native.sd_progress_callback(self._progressed)
+        self._on_preview = self._native.sd_preview_callback(self._previewed)
+        self._native.sd_set_log_callback(self._on_log, None)
+        self._native.sd_set_progress_callback(self._on_progress, None)
+
+    def started(self) -> Started:
+        """What is running here."""
+        native = self._native
+        notes = []
+        if not self._cancels_in_place:
+            notes.append(
+                "A cancel ends the engine's process: this build cannot stop inside a step."
+            )
+        return Started(
+            version=native.sd_version().decode(),
+            commit=native.sd_commit().decode(),
+            system_info=" ".join(native.sd_get_system_info().decode().split()[2:]),
+            cancels_in_place=self._cancels_in_place,
+            notes=tuple(notes),
+        )
+
+    def cancel(self) -> None:
+        """Stop what is being drawn as soon as possible; any thread may call this."""
+        self._cancelled.set()
+        if self._door is not None:
+            self._door.cancel(wanted=True)
+
+    def forget_cancel(self) -> None:
+        """Make ready for new work: a cancel that came before it does not count."""
+        self._cancelled.clear()
+        if self._door is not None:
+            self._door.cancel(wanted=False)
+
+    def load(self, settings: LoadSettings) -> dict[str, float]:
+        """Load a model unless the same one is loaded with the same settings; return the seconds.
+
+        Raises:
+            ModelFileError: a file is not there.
+            ModelLoadError: the engine refused the files; its last words are in the details.
+        """
+        if self._context is not None and settings == self._loaded:
+            self._emit(Loaded(seconds=0.0))
+            return {"load": 0.0}
+        self.unload()
+        parameters = context_parameters(self._native, settings)
+        self._begin()
+        self._enter("load")
+        context = self._native.new_sd_ctx(ctypes.byref(parameters))
+        seconds = self._clock.finish()
+        files = ", ".join(Path(file).name for file in settings.files.values())
+        if not context:
+            raise ModelLoadError(
+                f"The engine could not load {files}: {self._last_complaint()}",
+                hint="`sdcpu show FILE` says what a file is; its parts must belong together.",
+                details={"log": "\n".join(self._complaints)},
+            )
+        if not self._native.sd_ctx_supports_image_generation(context):
+            self._native.free_sd_ctx(context)
+            raise ModelLoadError(
+                f"{files} makes videos, not pictures.", hint="Choose another model."
+            )
+        self._context, self._loaded = context, settings
+        self._emit(Loaded(seconds=seconds["load"]))
+        return seconds
+
+    def unload(self) -> None:
+        """Free the loaded model, if there is one."""
+        if self._context is not None:
+            context, self._context, self._loaded = self._context, None, None
+            self._native.free_sd_ctx(context)
+
+    def generate(self, settings: GenerateSettings) -> dict[str, float]:
+        """Draw the pictures one by one, each told by `Drawn`; return the seconds by stage.
+
+        Every picture is one call of the engine, so that a picture is the same alone and in a row,
+        is handed out when it is done, and the memory does not depend on the count.
+
+        Raises:
+            InvalidRequestError: the request does not suit what is loaded.
+            GenerationError: the engine gave up; its last words are in the details.
+            CancelledError: `cancel` was called.
+        """
+        loaded = self._loaded
+        if self._context is None or loaded is None:
+            raise GenerationError("No model is loaded.", hint="Load one first.")
+        check_request(settings, loaded)
+        self._begin()
+        self._set_preview(settings, loaded)
+        for index in range(settings.count):
+            if self._cancelled.is_set():
+                raise CancelledError("Cancelled.")
+            self._picture = index + 1
+            self._enter("text")
+            seed = (settings.seed + index) & MAX_SEED
+            pixels = self._draw(settings, seed)
+            self._emit(Drawn(index=index, seed=seed, pixels=pixels))
+        return self._clock.finish()
+
+    def quantize(self, message: Quantize) -> dict[str, float]:
+        """Write a model file again in another tensor type; the target appears when it is whole.
+
+        Raises:
+            InvalidRequestError: there is no such tensor type.
+            ModelFileError: the source cannot be read, or the target cannot be written.
+        """
+        native = self._native
+        tensor_type = function_of(native, "str_to_sd_type", ctypes.c_int, ctypes.c_char_p)(
+            message.tensor_type.encode()
+        )
+        if tensor_type == native.GGMLType.SD_TYPE_COUNT:
+            raise InvalidRequestError(
+                f"There is no tensor type {message.tensor_type!r}.",
+                hint="Choose one such as q8_0, q5_0, q4_0, q4_K, f16 or bf16.",
+            )
+        source = existing_file(message.source)
+        self._begin()
+        self._enter("load")
+        unfinished = Path(message.unfinished)
+        try:
+            done = self._native.convert(
+                source, None, os.fsencode(unfinished), tensor_type, b"", False
+            )
+            if not done or not unfinished.is_file():
+                raise ModelFileError(
+                    f"The engine could not rewrite {message.source}: {self._last_complaint()}",
+                    details={"log": "\n".join(self._complaints)},
+                )
+            unfinished.replace(message.target)
+        except OSError as error:
+            raise ModelFileError(f"{message.target} cannot be written: {error}") from error
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return self._clock.finish()
+
+    def _draw(self, settings: GenerateSettings, seed: int) -> Pixels:
+        """One picture; the buffers that the engine returns are freed here."""
+        native = self._native
+        parameters = image_parameters(native, settings, seed)
+        result = native.generate_image(self._context, ctypes.byref(parameters))
+        if not result:
+            if self._cancelled.is_set():
+                raise CancelledError("Cancelled.")
+            raise GenerationError(
+                f"The engine could not draw the picture: {self._last_complaint()}",
+                details={"log": "\n".join(self._complaints)},
+            )
+        image = result[0]
+        try:
+            if not image.data:
+                raise GenerationError("The engine returned a picture without pixels.")
+            return copy_pixels(image)
+        finally:
+            self._free(image.data)
+            self._free(result)
+
+    def _set_preview(self, settings: GenerateSettings, loaded: LoadSettings) -> None:
+        """Ask for previews; without a tiny decoder "tae" would run the full one at every step."""
+        kind = settings.preview
+        if kind == "tae" and "tiny_decoder" not in loaded.files:
+            kind = "proj"
+        callback = None if kind == "none" else self._on_preview
+        every_step, denoised, noisy = 1, True, False
+        self._native.sd_set_preview_callback(
+            callback, PREVIEWS.index(kind), every_step, denoised, noisy, None
+        )
+
+    def _begin(self) -> None:
+        self._complaints.clear()
+        self._clock = _StageClock()
+        self._picture = 1
+
+    def _enter(self, stage: Stage) -> None:
+        self._clock.enter(stage)
+        self._emit(Reached(stage=stage, picture=self._picture))
+
+    def _last_complaint(self) -> str:
+        return self._complaints[-1] if self._complaints else "it did not say why"
+
+    def _logged(self, level: int, text: bytes, _data: object) -> None:
+        line = text.decode(errors="replace").rstrip()
+        kind = _LEVELS[level] if 0 <= level < len(_LEVELS) else "info"
+        said = _SOURCE_LINE.sub("", line)
+        if kind in {"warning", "error"}:
+            self._complaints.append(said)
+        self._emit(Logged(level=kind, text=line))
+        # generate_image() tells no stages; these two lines of it begin them. The first progress
+        # of the samples follows at once, and knows how many steps there are.
+        if said.startswith("generating image: "):
+            self._clock.enter("sample")
+        elif said.startswith("decoding ") and said.endswith(" latents"):
+            self._enter("decode")
+
+    def _progressed(self, step: int, steps: int, _seconds: float, _data: object) -> None:
+        # Steps, tiles of the decoder and tensors of a file all come through here: the stage tells
+        # them apart. In the text stage they are tensors of a LoRA or tiles of the encoder.
+        stage = self._clock.stage
+        if stage is not None and stage != "text":
+            self._emit(Reached(stage=stage, step=step, steps=steps, picture=self._picture))
+
+    def _previewed(
+        self, step: int, count: int, frames: Any, _is_noisy: bool, _data: object
+    ) -> None:
+        if count > 0 and frames and frames[0].data:
+            self._emit(Previewed(step=abs(step), pixels=copy_pixels(frames[0])))
+
+
+class _StageClock:
+    """Seconds spent in each stage."""
+
+    def __init__(self) -> None:
+        self.stage: Stage | None = None
+        self._since = 0.0
+        self._seconds: dict[str, float] = {}
+
+    def enter(self, stage: Stage) -> None:
+        self.finish()
+        self.stage = stage
+        self._since = time.perf_counter()
+
+    def finish(self) -> dict[str, float]:
+        if self.stage is not None:
+            spent = time.perf_counter() - self._since
+            self._seconds[self.stage] = self._seconds.get(self.stage, 0.0) + spent
+            self.stage = None
+        return self._seconds
+
+
+def _import_binding() -> Any:
+    """The binding's ctypes layer. The door must be loaded before this."""
+    try:
+        version = importlib.metadata.version(BINDING)
+        if version != BINDING_VERSION:
+            raise BuildUnusableError(
+                f"{BINDING} {version} is installed; sdcpu knows version {BINDING_VERSION} only.",
+                hint=f"pip install {BINDING}=={BINDING_VERSION}",
+            )
+        return importlib.import_module("stable_diffusion_cpp.stable_diffusion_cpp")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise BuildUnusableError(
+            f"{BINDING} is not installed.", hint=f"pip install {BINDING}=={BINDING_VERSION}"
+        ) from error
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        raise BuildUnusableError(
+            f"The engine's library cannot be used: {error}",
+            hint=f"Build it anew: pip install --force-reinstall {BINDING}=={BINDING_VERSION}",
+        ) from error

@@ -1,0 +1,50 @@
+"""The examples of README.md, taken apart."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+
+_BLOCK = re.compile(
+    r"(?:<!-- (?P<note>.*?) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.M | re.S
+)
+_OURS = ("sdcpu", "scripts/run")
+
+
+class Example(NamedTuple):
+    """A fenced block."""
+
+    kind: str
+    """"python", "console", …"""
+    text: str
+    line: int
+    executed: bool
+    """Whether it can be run here: False where a comment above it says that it needs a hub."""
+
+    @property
+    def commands(self) -> list[str]:
+        """The lines of a console block that a person types."""
+        return [line[2:] for line in self.text.splitlines() if line.startswith("$ ")]
+
+    @property
+    def own_commands(self) -> list[list[str]]:
+        """The arguments of each call of sdcpu."""
+        return [arguments for name, *arguments in map(shlex.split, self.commands) if name in _OURS]
+
+
+def examples(kind: str) -> list[Example]:
+    """All blocks of a kind, in the order of the page: later ones may use what earlier ones made."""
+    text = README.read_text(encoding="utf-8")
+    return [
+        Example(
+            kind=block["kind"],
+            text=block["text"],
+            line=text[: block.start("text")].count("\n") + 1,
+            executed="needs a hub" not in (block["note"] or ""),
+        )
+        for block in _BLOCK.finditer(text)
+        if block["kind"] == kind
+    ]

@@ -1,0 +1,92 @@
+"""What README.md says is so; its examples are executed in tests/native/test_readme.py."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from sdcpu.cli.commands import COMMANDS, sdcpu
+from sdcpu.registry import load_registry
+from sdcpu.settings import load_settings
+from tests.readme import README, ROOT, Example, examples
+
+TEXT = README.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("arguments", [a for e in examples("console") for a in e.own_commands])
+def test_commands_and_options_exist(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for argument in arguments:
+        if re.fullmatch(r"[\w-]+\.(png|jpg|webp|safetensors|txt)", argument):
+            Path(argument).touch()
+    name, *rest = arguments
+    with click.Context(sdcpu) as context:
+        command = sdcpu.get_command(context, name)
+        assert command is not None, f"there is no command {name}"
+        assert command.make_context(name, rest).params
+
+
+@pytest.mark.parametrize("example", examples("python"), ids=lambda e: f"line {e.line}")
+def test_python_examples_are_python(example: Example) -> None:
+    ast.parse(example.text)
+
+
+def test_scripts_exist() -> None:
+    named = set(re.findall(r"scripts/(\w+)", TEXT)) - {"benchmarks"}
+    assert named >= {"run", "test", "check", "bench"}
+    assert {name for name in named if not (ROOT / "scripts" / name).is_file()} == set()
+
+
+def test_linked_files_exist() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", TEXT) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_configuration_is_accepted(tmp_path: Path) -> None:
+    (example,) = examples("toml")
+    config = tmp_path / "config.toml"
+    config.write_text(example.text, encoding="utf-8")
+    settings = load_settings({"SDCPU_CONFIG": str(config)})
+    written = tomllib.loads(example.text)
+    assert (settings.default_model, settings.threads) == (
+        written["default_model"],
+        written["threads"],
+    )
+
+
+def test_environment_variables_are_the_real_ones() -> None:
+    source = (ROOT / "sdcpu" / "settings.py").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(?:SDCPU|HF)_[A-Z_]+\b", TEXT))
+    assert named
+    assert {name for name in named if name not in source} == set()
+
+
+def test_the_table_of_models_is_the_registry() -> None:
+    rows = re.findall(r"^\| `([^`]+)` \| (.*?) \| (.*?) \|$", TEXT, re.M)
+    models = load_registry(None).models.values()
+    assert rows == [
+        (model.name, model.summary, model.license)
+        for model in models
+        if model.kind in ("image", "video")
+    ]
+
+
+def test_the_tree_names_every_module() -> None:
+    tree = TEXT.partition("```\nsdcpu/\n")[2].partition("```")[0]
+    modules = {
+        path.stem
+        for path in (ROOT / "sdcpu").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
+    left_out = {"__init__", "__main__"}
+    assert {name for name in modules - left_out if not re.search(rf"\b{name}\b", tree)} == set()
+
+
+def test_the_commands_are_all_mentioned() -> None:
+    assert {name for name in COMMANDS if f"sdcpu {name}" not in TEXT} == set()
