@@ -10,20 +10,33 @@ if TYPE_CHECKING:
 
 
 def library_path() -> Path | None:
-    """The door's shared library, or None where it was not built (see CMakeLists.txt)."""
+    """The native library, or None where it was not built (see CMakeLists.txt)."""
     # An editable installation keeps what was built in another folder than the sources.
     for folder in __path__:
-        path = Path(folder) / "libsdcpu_door.so"
+        path = Path(folder) / "libsdcpu_accel.so"
         if path.is_file():
             return path
     return None
 
 
 class Door:
-    """Ends a computation of the engine in the middle; see door.cpp for how."""
+    """The native library: ends a computation in the middle (door.cpp), and computes (README.md)."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
+        import ctypes
+
         self._library = library
+        for function in (library.sdcpu_accel_variant, library.sdcpu_accel_problem):
+            function.argtypes = [ctypes.c_char_p]
+            function.restype = ctypes.c_char_p
+
+    def kernels(self, engine_library: str) -> str:
+        """The kernels that compute for this loaded engine: off, avx2, avx512, bf16 or int8."""
+        return str(self._library.sdcpu_accel_variant(engine_library.encode()).decode())
+
+    def problem(self, engine_library: str) -> str:
+        """Why no kernels compute for this engine although they were asked for; empty otherwise."""
+        return str(self._library.sdcpu_accel_problem(engine_library.encode()).decode())
 
     def is_ready(self, engine_library: str) -> bool:
         """Whether the engine in this library, loaded by now, can be cancelled in place."""
@@ -35,7 +48,7 @@ class Door:
 
 
 def load_door() -> Door | None:
-    """Load the door; this must come before the engine's library. None where it was not built."""
+    """Load the library; this must come before the engine's library. None where it was not built."""
     import ctypes
 
     path = library_path()

@@ -127,7 +127,7 @@ struct Kernels {
     // out[x][y] = in[y][x] for x < width, y < height; strides in floats
     void (*transpose)(float *out, size_t out_stride, const float *in, size_t in_stride, int64_t width, int64_t height);
 
-    void (*sums)(const float *in, int64_t count, double *sum, double *sum_of_squares);
+    void (*moments)(const float *in, int64_t count, double *mean, double *variance);
     // out = in * scale + shift, then silu where asked for
     void (*affine)(float *out, const float *in, int64_t count, float scale, float shift, bool silu);
     void (*layer_norm)(float *out, const float *in, int64_t count, float epsilon, const float *scale, const float *shift);

@@ -18,7 +18,7 @@ void to_half(uint16_t *out, const float *in, int64_t count);
 void to_float(float *out, const char *row, int type, int64_t begin, int64_t end);
 void transpose_all(float *out, size_t out_stride, const float *in, size_t in_stride, int64_t columns, int64_t rows);
 
-void sums(const float *in, int64_t count, double *sum, double *sum_of_squares);
+void moments(const float *in, int64_t count, double *mean, double *variance);
 void layer_norm(float *out, const float *in, int64_t count, float epsilon, const float *scale, const float *shift);
 void rms_norm(float *out, const float *in, int64_t count, float epsilon, const float *scale);
 void softmax(float *out, const float *in, int64_t count, float scale);

@@ -37,7 +37,7 @@ extern const Kernels kernels = {
     to_half,
     to_float,
     transpose_all,
-    sums,
+    moments,
     affine,
     layer_norm,
     rms_norm,

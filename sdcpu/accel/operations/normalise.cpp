@@ -31,10 +31,8 @@ bool run_group_norm(const Task &task) {
             const int64_t last = std::min(first + channels_per_group, channels);
             if (first >= last) continue;
             const int64_t count = (last - first) * pixels;
-            double sum, squares;
-            kernels.sums(floats(in) + (picture * channels + first) * pixels, count, &sum, &squares);
-            const double mean = sum / static_cast<double>(count);
-            const double variance = std::max(squares / static_cast<double>(count) - mean * mean, 0.0);
+            double mean, variance;
+            kernels.moments(floats(in) + (picture * channels + first) * pixels, count, &mean, &variance);
             const float factor = 1.f / std::sqrt(static_cast<float>(variance) + epsilon);
             for (int64_t channel = first; channel < last; channel++) {
                 const float a = scale ? factor * scale[channel] : factor;

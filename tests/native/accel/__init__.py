@@ -1,0 +1,1 @@
+"""The CPU kernels, operation by operation, against references in double precision."""

@@ -1,0 +1,135 @@
+"""Attention in one operation."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.native.accel.graphs import VARIANTS, Array, Tensor, compute, relative_error, result
+
+MOST_ERROR = {"avx2": 1e-5, "avx512": 1e-5, "bf16": 1.5e-2, "int8": 1.5e-2}
+
+
+def attend(
+    query: Array, key: Array, value: Array, mask: Array | None, scale: float
+) -> Array:
+    """Softmax attention in double precision; [head][row][element]."""
+    share = query.shape[1] // key.shape[1]
+    key, value = np.repeat(key, share, 1), np.repeat(value, share, 1)
+    scores = scale * query.astype(np.float64) @ key.astype(np.float64).swapaxes(-1, -2)
+    if mask is not None:
+        scores = scores + mask.astype(np.float64)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    return np.asarray(weights @ value.astype(np.float64))
+
+
+def run(
+    variant: str,
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None,
+    threads: int,
+) -> tuple[Array, Array]:
+    """What the kernels make of it, and what is right."""
+    scale = float(query.shape[-1]) ** -0.5
+    wanted = attend(query, key, value, mask, scale).transpose(0, 2, 1, 3)
+    kinds = {np.dtype(np.float16): "f16", np.dtype(np.float32): "f32"}
+    out = result(*wanted.shape)
+    out.operation(
+        "flash_attn",
+        [
+            Tensor(query),
+            Tensor(key, kinds[key.dtype]),
+            Tensor(value, kinds[value.dtype]),
+            None if mask is None else Tensor(mask, "f16"),
+        ],
+        [scale, 0.0, 0.0],
+    )
+    assert compute(variant, [out], threads) == [1]
+    return out.array, wanted
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@settings(max_examples=30, deadline=None)
+@given(
+    count=st.integers(1, 2),
+    key_heads=st.integers(1, 3),
+    share=st.integers(1, 2),
+    queries=st.integers(1, 30),
+    keys=st.integers(1, 700),
+    size=st.integers(1, 100),
+    value_size=st.one_of(st.none(), st.integers(1, 100)),
+    half=st.booleans(),
+    strength=st.sampled_from([1.0, 10.0]),
+    threads=st.integers(1, 8),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_attention_of_any_shape(
+    variant: str,
+    count: int,
+    key_heads: int,
+    share: int,
+    queries: int,
+    keys: int,
+    size: int,
+    value_size: int | None,
+    half: bool,
+    strength: float,
+    threads: int,
+    seed: int,
+) -> None:
+    generator = np.random.default_rng(seed)
+    kind = np.float16 if half else np.float32
+    query = strength * generator.standard_normal((count, key_heads * share, queries, size))
+    key = generator.standard_normal((count, key_heads, keys, size)).astype(kind)
+    value = generator.standard_normal((count, key_heads, keys, value_size or size)).astype(kind)
+    got, wanted = run(variant, query.astype(np.float32), key, value, None, threads)
+    # Sharp weights double what rounding the scores does; a single value is not averaged at all.
+    assert relative_error(got, wanted) < MOST_ERROR[variant] * (1 + strength)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("visible", [1, 77, 154, 600])
+def test_masked_keys_are_not_seen(variant: str, visible: int) -> None:
+    generator = np.random.default_rng(11)
+    query = generator.standard_normal((1, 4, 20, 40)).astype(np.float32)
+    key = generator.standard_normal((1, 4, 640, 40)).astype(np.float16)
+    value = generator.standard_normal((1, 4, 640, 40)).astype(np.float16)
+    value[:, :, visible:] = 1000
+    mask = np.zeros((20, 640), np.float16)
+    mask[:, visible:] = -np.inf
+    got, wanted = run(variant, query, key, value, mask, 2)
+    assert relative_error(got, wanted) < MOST_ERROR[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_masks_add_to_the_scores(variant: str) -> None:
+    """The mask of a text encoder: no token sees those after it."""
+    generator = np.random.default_rng(12)
+    query = generator.standard_normal((1, 12, 77, 64)).astype(np.float32)
+    key = generator.standard_normal((1, 12, 77, 64)).astype(np.float32)
+    value = generator.standard_normal((1, 12, 77, 64)).astype(np.float32)
+    later = np.triu(np.ones((77, 77), bool), 1)
+    mask = np.where(later, -np.inf, generator.standard_normal((77, 77))).astype(np.float16)
+    got, wanted = run(variant, query, key, value, mask, 3)
+    assert relative_error(got, wanted) < MOST_ERROR[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_heads_may_lie_in_the_rows_of_a_layer(variant: str) -> None:
+    generator = np.random.default_rng(13)
+    rows = generator.standard_normal((3, 1, 50, 8, 40)).astype(np.float32)
+    query, key, value = (part.transpose(0, 2, 1, 3) for part in rows)
+    got, wanted = run(variant, query, key, value, None, 2)
+    assert relative_error(got, wanted) < MOST_ERROR[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_bytes_do_not_depend_on_the_threads(variant: str) -> None:
+    generator = np.random.default_rng(14)
+    query = generator.standard_normal((1, 5, 300, 40)).astype(np.float32)
+    key = generator.standard_normal((1, 5, 300, 40)).astype(np.float16)
+    seen = {run(variant, query, key, key, None, threads)[0].tobytes() for threads in range(1, 9)}
+    assert len(seen) == 1

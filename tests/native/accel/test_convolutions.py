@@ -1,0 +1,184 @@
+"""Convolutions, directly and through Winograd's transform."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.native.accel.graphs import (
+    VARIANTS,
+    Array,
+    Tensor,
+    compute,
+    in_place,
+    quantised,
+    relative_error,
+    result,
+)
+
+MOST_ERROR = {"avx2": 2e-6, "avx512": 2e-6, "bf16": 6e-3, "int8": 6e-3}
+"""Of the length of the result. bf16 rounds the operands to 8 bits."""
+
+
+def convolve(
+    pictures: Array,
+    kernel: Array,
+    stride: tuple[int, int] = (1, 1),
+    pad: tuple[int, int] = (0, 0),
+    dilation: tuple[int, int] = (1, 1),
+) -> Array:
+    """The convolution in double precision; pairs are (x, y), as in ggml."""
+    padded = np.pad(
+        pictures.astype(np.float64), [(0, 0), (0, 0), (pad[1], pad[1]), (pad[0], pad[0])]
+    )
+    height = (padded.shape[2] - dilation[1] * (kernel.shape[2] - 1) - 1) // stride[1] + 1
+    width = (padded.shape[3] - dilation[0] * (kernel.shape[3] - 1) - 1) // stride[0] + 1
+    out = np.zeros((pictures.shape[0], kernel.shape[0], height, width))
+    for ky in range(kernel.shape[2]):
+        for kx in range(kernel.shape[3]):
+            y, x = ky * dilation[1], kx * dilation[0]
+            part = padded[
+                :,
+                :,
+                y : y + stride[1] * (height - 1) + 1 : stride[1],
+                x : x + stride[0] * (width - 1) + 1 : stride[0],
+            ]
+            out += np.einsum("nchw,oc->nohw", part, kernel[:, :, ky, kx].astype(np.float64))
+    return out
+
+
+def run(
+    variant: str,
+    pictures: Array,
+    kernel: Array,
+    kind: str,
+    threads: int,
+    stride: tuple[int, int] = (1, 1),
+    pad: tuple[int, int] = (0, 0),
+    dilation: tuple[int, int] = (1, 1),
+) -> tuple[Array, Array]:
+    """What the kernels make of it, and what is right."""
+    weights, exact = quantised(kernel, kind)
+    wanted = convolve(pictures, exact, stride, pad, dilation)
+    out = result(*wanted.shape)
+    out.operation("conv_2d", [weights, Tensor(pictures)], [*stride, *pad, *dilation])
+    assert compute(variant, [out], threads) == [1]
+    return out.array, wanted
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(1, 2),
+    channels=st.integers(1, 40),
+    outputs=st.integers(1, 20),
+    height=st.integers(3, 20),
+    width=st.integers(3, 20),
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    stride=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    pad=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    dilation=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    kind=st.sampled_from(["f16", "f32"]),
+    threads=st.integers(1, 8),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_convolution_of_any_shape(
+    variant: str,
+    count: int,
+    channels: int,
+    outputs: int,
+    height: int,
+    width: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    pad: tuple[int, int],
+    dilation: tuple[int, int],
+    kind: str,
+    threads: int,
+    seed: int,
+) -> None:
+    generator = np.random.default_rng(seed)
+    if dilation[0] * (kernel[0] - 1) >= width + 2 * pad[0]:
+        dilation = (1, dilation[1])
+    if dilation[1] * (kernel[1] - 1) >= height + 2 * pad[1]:
+        dilation = (dilation[0], 1)
+    pictures = generator.standard_normal((count, channels, height, width)).astype(np.float32)
+    weights = generator.standard_normal((outputs, channels, kernel[1], kernel[0]))
+    got, wanted = run(variant, pictures, weights, kind, threads, stride, pad, dilation)
+    assert relative_error(got, wanted) < MOST_ERROR[variant]
+
+
+WINOGRAD_SIZES = [(8, 16), (16, 16), (32, 32), (16, 32), (64, 32), (64, 64), (6, 96)]
+"""Height and width: in place with one or two blocks of tiles, and with shared weights."""
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("size", WINOGRAD_SIZES)
+@pytest.mark.parametrize("kind", ["f16", "f32"])
+def test_winograd(variant: str, size: tuple[int, int], kind: str) -> None:
+    generator = np.random.default_rng(6)
+    pictures = generator.standard_normal((2, 70, *size)).astype(np.float32)
+    weights = generator.standard_normal((45, 70, 3, 3))
+    got, wanted = run(variant, pictures, weights, kind, 3, pad=(1, 1))
+    assert relative_error(got, wanted) < MOST_ERROR[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("size", [(8, 8), (16, 16), (32, 32), (64, 64)])
+def test_bytes_do_not_depend_on_the_threads(variant: str, size: tuple[int, int]) -> None:
+    generator = np.random.default_rng(7)
+    pictures = generator.standard_normal((1, 320, *size)).astype(np.float32)
+    weights = generator.standard_normal((64, 320, 3, 3))
+    seen = {
+        run_once(variant, pictures, weights, threads).tobytes() for threads in (1, 2, 3, 5, 8)
+    }
+    assert len(seen) == 1
+
+
+def run_once(variant: str, pictures: Array, kernel: Array, threads: int) -> Array:
+    """A 3x3 convolution without its reference."""
+    weights, _ = quantised(kernel, "f16")
+    out = result(pictures.shape[0], kernel.shape[0], *pictures.shape[2:])
+    out.operation("conv_2d", [weights, Tensor(pictures)], [1, 1, 1, 1, 1, 1])
+    assert compute(variant, [out], threads) == [1]
+    return out.array
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("size", [(24, 24), (32, 32)])
+def test_channels_with_outliers(variant: str, size: tuple[int, int]) -> None:
+    """Decoders have a few channels thousands of times as large as the others."""
+    generator = np.random.default_rng(8)
+    pictures = generator.standard_normal((1, 128, *size)).astype(np.float32)
+    pictures[:, 5] *= 3e4
+    pictures[:, 77, 3, 3] = 1e6
+    weights = generator.standard_normal((64, 128, 3, 3))
+    got, wanted = run(variant, pictures, weights, "f16", 2, pad=(1, 1))
+    assert relative_error(got, wanted) < MOST_ERROR[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("size", [(9, 11), (16, 16), (32, 32)])
+def test_bias_and_residual_join_the_convolution(variant: str, size: tuple[int, int]) -> None:
+    generator = np.random.default_rng(9)
+    pictures = generator.standard_normal((2, 40, *size)).astype(np.float32)
+    weights, exact = quantised(generator.standard_normal((50, 40, 3, 3)), "f16")
+    bias = generator.standard_normal((1, 50, 1, 1)).astype(np.float32)
+    residual = generator.standard_normal((2, 50, *size)).astype(np.float32)
+    out = result(2, 50, *size)
+    out.operation("conv_2d", [weights, Tensor(pictures)], [1, 1, 1, 1, 1, 1])
+    biased = in_place(out).operation("add", [out, Tensor(bias)])
+    last = in_place(out).operation("add", [biased, Tensor(residual)])
+    assert compute(variant, [out, biased, last], 2) == [1, 2, 2]
+    wanted = convolve(pictures, exact, pad=(1, 1)) + bias + residual
+    assert relative_error(out.array, wanted) < MOST_ERROR[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_pictures_may_be_strided(variant: str) -> None:
+    generator = np.random.default_rng(10)
+    whole = generator.standard_normal((1, 64, 40, 40)).astype(np.float32)
+    part = whole[:, 16:56, 4:36, :32]
+    weights = generator.standard_normal((33, 40, 3, 3))
+    got, wanted = run(variant, part, weights, "f16", 2, pad=(1, 1))
+    assert relative_error(got, wanted) < MOST_ERROR[variant]
