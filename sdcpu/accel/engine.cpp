@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/kernels.h"
+#include "polling.h"
 
 namespace sdcpu {
 
@@ -160,6 +161,7 @@ void find_engine(const char *library_path) {
     if (library) return;
     library = dlopen(library_path, RTLD_LAZY | RTLD_NOLOAD);
     if (!library) return;
+    shorten_loading(library);
     find("ggml_backend_graph_compute", engine.compute_graph);
     find("ggml_cpu_extra_compute_forward", engine.compute_extra);
     find("ggml_graph_n_nodes", engine.node_count);

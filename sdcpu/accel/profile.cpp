@@ -1,9 +1,9 @@
 #include "profile.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <map>
 #include <string>
 #include <utility>
@@ -14,8 +14,6 @@
 namespace sdcpu {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct Entry {
     double seconds = 0, operations = 0; // operations: multiplications and additions
@@ -28,15 +26,21 @@ int read_level() {
 }
 const int level = read_level();
 
+double processor_seconds() {
+    timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
 class Profile {
   public:
     ~Profile() { print(); }
 
     void tick(std::string key, double operations) {
-        const Clock::time_point now = Clock::now();
+        const double now = processor_seconds();
         if (!current.empty()) {
             Entry &entry = entries[current];
-            entry.seconds += std::chrono::duration<double>(now - since).count();
+            entry.seconds += now - since;
             entry.operations += current_operations;
             entry.count++;
         }
@@ -70,7 +74,7 @@ class Profile {
     std::map<std::string, Entry> entries;
     std::string current;
     double current_operations = 0;
-    Clock::time_point since;
+    double since = 0;
 };
 
 Profile &profile() {

@@ -1,5 +1,6 @@
 // Where the time goes: SDCPU_ACCEL_PROFILE=1 prints, when the process ends, the time of each kind of operation,
-// 2 of each kind and shape. Measured on the first thread, from one operation to the next.
+// 2 of each kind and shape. Processor time of the first thread, from one operation to the next: with one thread it is
+// right on a busy machine too.
 #pragma once
 
 #include "fusion.h"
