@@ -68,7 +68,10 @@ bool compute_in_graph(ggml_compute_params *params, ggml_tensor *t) {
     Team team(params->ith, params->nth, wait_for_all, params->threadpool);
     if (params->ith == 0) profile_operation(t, fusion);
     const Task task = {*active_kernels(), team, t, fusion};
-    return is_checking() ? check_operation(task) : run_operation(task);
+    if (is_checking()) return check_operation(task);
+    const bool was_run = run_operation(task);
+    if (!was_run && params->ith == 0) profile_left_to_engine();
+    return was_run;
 }
 
 } // namespace sdcpu

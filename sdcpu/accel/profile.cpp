@@ -49,6 +49,8 @@ class Profile {
         since = now;
     }
 
+    void say(const char *more) { current += more; }
+
   private:
     void print() const {
         if (entries.empty()) return;
@@ -118,6 +120,10 @@ void profile_graph_begins() {
 
 void profile_operation(const ggml_tensor *t, const Fusion &fusion) {
     if (level) profile().tick(key_of(t, fusion), operations_of(t));
+}
+
+void profile_left_to_engine() {
+    if (level) profile().say(" (engine)");
 }
 
 void profile_graph_ends() {

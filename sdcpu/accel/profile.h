@@ -11,6 +11,8 @@ namespace sdcpu {
 bool is_profiling();
 void profile_graph_begins();
 void profile_operation(const ggml_tensor *t, const Fusion &fusion);
+// The engine computes the operation that was just told.
+void profile_left_to_engine();
 void profile_graph_ends();
 
 } // namespace sdcpu

@@ -109,13 +109,23 @@ bool run_concatenate(const Task &task) {
     return true;
 }
 
-// One number, everywhere.
+// Each element several times side by side: one number everywhere, or the halves of a rotary embedding.
 bool run_repeat(const Task &task) {
-    const ggml_tensor *t = task.result;
-    if (!is_contiguous_f32(t) || !is_f32(t->src[0]) || element_count(t->src[0]) != 1) return false;
-    const float number = *floats(t->src[0]);
-    share_chunks(task.team, element_count(t), [&](int64_t begin, int64_t end) {
-        std::fill(floats(t) + begin, floats(t) + end, number);
+    const ggml_tensor *t = task.result, *in = t->src[0];
+    if (!is_contiguous_f32(t) || !is_contiguous_f32(in)) return false;
+    int dimension = 0;
+    int64_t times = 1; // dimensions of one element come first, then those that are the same in both
+    for (; dimension < 4 && in->ne[dimension] == 1; dimension++) times *= t->ne[dimension];
+    for (; dimension < 4; dimension++)
+        if (in->ne[dimension] != t->ne[dimension]) return false;
+    share_rows(task.team, (element_count(in) + chunk - 1) / chunk, chunk * times, [&](int64_t item) {
+        const int64_t begin = item * chunk, end = std::min(begin + chunk, element_count(in));
+        float *out = floats(t) + begin * times;
+        if (times == 2) {
+            for (int64_t i = begin; i < end; i++, out += 2) out[0] = out[1] = floats(in)[i];
+        } else {
+            for (int64_t i = begin; i < end; i++, out += times) std::fill(out, out + times, floats(in)[i]);
+        }
     });
     return true;
 }

@@ -14,6 +14,7 @@ bool run_operation(const Task &task) {
     case op_rms_norm: return run_norm(task);
     case op_softmax: return run_softmax(task);
     case op_unary: return run_unary(task);
+    case op_scale: return run_scale(task);
     case op_add:
     case op_multiply: return run_sum_or_product(task);
     case op_make_contiguous:

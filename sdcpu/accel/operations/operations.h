@@ -29,6 +29,7 @@ bool run_group_norm(const Task &);
 bool run_norm(const Task &); // layer norm and RMS norm
 bool run_softmax(const Task &);
 bool run_unary(const Task &);
+bool run_scale(const Task &);
 bool run_sum_or_product(const Task &); // element by element
 bool run_copy(const Task &);
 bool run_concatenate(const Task &);

@@ -24,6 +24,17 @@ template <class Work> void share_rows(Team &team, int64_t rows, int64_t columns,
         for (int64_t r = piece.begin; r < piece.end; r++) work(r);
 }
 
+// The elements of t that b covers before it is repeated along the dimensions where it has one; 0 when it is repeated
+// in another way.
+int64_t repeated_block(const ggml_tensor *t, const ggml_tensor *b) {
+    int dimension = 0;
+    int64_t block = 1;
+    for (; dimension < 4 && b->ne[dimension] == t->ne[dimension]; dimension++) block *= t->ne[dimension];
+    for (; dimension < 4; dimension++)
+        if (b->ne[dimension] != 1) return 0;
+    return block;
+}
+
 } // namespace
 
 bool run_unary(const Task &task) {
@@ -38,6 +49,16 @@ bool run_unary(const Task &task) {
     if (!kernel) return false;
     share_elements(task.team, element_count(t), [&](int64_t begin, int64_t end) {
         kernel(floats(t) + begin, floats(t->src[0]) + begin, end - begin);
+    });
+    return true;
+}
+
+bool run_scale(const Task &task) {
+    const ggml_tensor *t = task.result;
+    if (!is_contiguous_f32(t) || !is_contiguous_f32(t->src[0])) return false;
+    const float scale = float_parameter(t, 0), shift = float_parameter(t, 1);
+    share_elements(task.team, element_count(t), [&](int64_t begin, int64_t end) {
+        task.kernels.affine(floats(t) + begin, floats(t->src[0]) + begin, end - begin, scale, shift, false);
     });
     return true;
 }
@@ -64,6 +85,13 @@ bool run_sum_or_product(const Task &task) {
     if (has_same_shape(a, b) && is_contiguous(t) && is_contiguous(a) && is_contiguous(b)) {
         share_elements(task.team, element_count(t), [&](int64_t begin, int64_t end) {
             with_values(floats(t) + begin, floats(a) + begin, floats(b) + begin, end - begin);
+        });
+        return true;
+    }
+    const int64_t block = repeated_block(t, b);
+    if (block >= 16 && is_contiguous(t) && is_contiguous(a) && is_contiguous(b)) {
+        share_rows(task.team, element_count(t) / block, block, [&](int64_t r) {
+            with_values(floats(t) + r * block, floats(a) + r * block, floats(b), block);
         });
         return true;
     }

@@ -171,7 +171,8 @@ def test_softmax(
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", ["add", "mul"])
 @pytest.mark.parametrize(
-    "shape", [(2, 5, 7, 40), (1, 5, 1, 1), (2, 5, 1, 1), (1, 1, 1, 40), (1, 1, 7, 40), (2, 1, 7, 1)]
+    "shape",
+    [(2, 5, 7, 40), (1, 5, 7, 40), (1, 1, 1, 1), (1, 5, 1, 1), (2, 5, 1, 1), (1, 1, 1, 40), (1, 1, 7, 40), (2, 1, 7, 1)],
 )
 def test_sums_and_products_are_broadcast(
     variant: str, name: str, shape: tuple[int, ...]
@@ -247,6 +248,17 @@ def test_padding_doubling_and_repeating(variant: str) -> None:
     np.testing.assert_array_equal(out.array, padded)
     np.testing.assert_array_equal(doubled.array, values.repeat(2, 2).repeat(2, 3))
     assert (ones.array == 1).all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_rotary_embeddings_double_and_broadcast_short_rows(variant: str) -> None:
+    half, angles = normal(17, 3, 50, 64, 1), normal(18, 1, 50, 64, 2)
+    doubled = result(3, 50, 64, 2).operation("repeat", [Tensor(half)])
+    turned = result(3, 50, 64, 2).operation("mul", [doubled, Tensor(angles)])
+    scaled = result(3, 50, 64, 2).operation("scale", [turned], [0.5, 2.0])
+    assert compute(variant, [doubled, turned, scaled], 3) == [1, 1, 1]
+    np.testing.assert_array_equal(turned.array, half * angles)
+    np.testing.assert_allclose(scaled.array, half * angles * 0.5 + 2, rtol=1e-6)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
