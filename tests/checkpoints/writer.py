@@ -89,7 +89,9 @@ def _gguf_header(path: Path, shapes: list[tuple[str, Shape]], kind: TypeName) ->
     for name, shape in shapes:
         stored = stored_type(name, shape, kind)
         size = stored_size(shape, stored)
-        writer.add_tensor_info(name, shape or (1,), np.dtype(np.float16), size, raw_dtype=TYPES[stored])
+        writer.add_tensor_info(
+            name, shape or (1,), np.dtype(np.float16), size, raw_dtype=TYPES[stored]
+        )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
