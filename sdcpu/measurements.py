@@ -72,21 +72,22 @@ class Measurements:
         self.file = folder / FILE_NAME
         self._curves = _read(self.file)
 
-    def estimate(self, conditions: Conditions, *, loaded: bool = False) -> float | None:
-        """Seconds that the request will take; None while sampling or decoding was never measured.
+    def stages(self, conditions: Conditions) -> dict[str, float]:
+        """Seconds that each stage of the request will take; a stage is missing while unknown."""
+        expected = {}
+        for stage, (key, amount, units) in _work(conditions).items():
+            seconds = self._expected(stage, key, amount)
+            if seconds is not None:
+                expected[stage] = seconds * units
+        return expected
 
-        `loaded` says that the model is in memory already.
+    def estimate(self, conditions: Conditions) -> float | None:
+        """Seconds that the request will take, loading included.
+
+        None while sampling or decoding was never measured.
         """
-        expected = {
-            stage: self._expected(stage, key, amount)
-            for stage, (key, amount, _) in _work(conditions).items()
-        }
-        sample, decode = expected["sample"], expected["decode"]
-        if sample is None or decode is None:
-            return None
-        load = 0.0 if loaded else expected["load"] or 0.0
-        picture = conditions.passes * sample + decode
-        return load + (expected["text"] or 0.0) + conditions.count * picture
+        stages = self.stages(conditions)
+        return sum(stages.values()) if {"sample", "decode"} <= stages.keys() else None
 
     def record(self, conditions: Conditions, stage_seconds: Mapping[str, float]) -> None:
         """Remember what a finished request took; stages that took no time are left out."""
@@ -153,7 +154,7 @@ def _work(conditions: Conditions) -> dict[str, tuple[str, int, int]]:
     pictures = max(1, conditions.count)
     return {
         "load": (f"load | {speed}", max(1, conditions.weights), 1),
-        "text": (f"text | {model}", 1, 1),
+        "text": (f"text | {model}", 1, pictures),
         "sample": (f"sample | {model} | {sample}", pixels, pictures * max(1, conditions.passes)),
         "decode": (f"decode | {speed} | {conditions.family} | {decode}", pixels, pictures),
     }
