@@ -72,9 +72,8 @@ def _model_fields(model: Model, located: Mapping[ModelFile, Path | None]) -> lis
             if value is not None
         ]
     for file, path in located.items():
-        source = (
-            file.repository or file.url or ("the package itself" if file.built_in else "your disk")
-        )
+        no_address = "the package itself" if file.built_in else "your disk"
+        source = file.repository or file.url or no_address
         size = "size unknown" if file.size is None else size_text(file.size)
         about = "about " if file.size_is_approximate else ""
         fields.append(("file", f"{file.role}: {file.path}"))
