@@ -217,8 +217,13 @@ class ImageGenerator:
             accel=self._settings.accel,
             missing_files=[file for file, path in located.items() if path is None],
         )
-        reasons = (choice.reason, *plan.reasons) if choice.reason else plan.reasons
-        return replace(plan, reasons=reasons)
+        if not choice.reason:
+            return plan
+        return replace(
+            plan,
+            surprises=(choice.reason, *plan.surprises),
+            reasons=(choice.reason, *plan.reasons),
+        )
 
     def _fetched(self, choice: Choice) -> Generator[DownloadProgress, None, Choice]:
         """Download the model; where we chose it and it cannot be had, the shipped one steps in."""

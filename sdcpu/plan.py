@@ -58,6 +58,8 @@ class EnginePlan:
     """Seconds expected of each stage, as far as known."""
     conditions: Conditions
     """What decides the time; measured seconds are recorded under it."""
+    surprises: tuple[str, ...]
+    """The reasons that a person should hear beforehand: what is not as asked for, or as usual."""
     reasons: tuple[str, ...]
     """Why it is done so, plain sentences; what changes the picture or the time comes first."""
 
@@ -112,7 +114,8 @@ def make_plan(
     machine = f"{hardware.cpu_name} | {build.name} {build.version}"
     conditions = _conditions(machine, thread_count, scene, drawn, way)
     seconds = measurements.estimate(conditions)
-    reasons = [*filled.reasons, *fitting.reasons, thread_reason]
+    surprises = (*filled.reasons, *fitting.reasons)
+    reasons = [*surprises, thread_reason]
     if accel not in ("auto", "off"):
         reasons.append("The engine computes with its own kernels: sdcpu brings none yet.")
     reasons.append(
@@ -142,6 +145,7 @@ def make_plan(
         seconds_expected=seconds,
         stage_seconds=measurements.stages(conditions),
         conditions=conditions,
+        surprises=surprises,
         reasons=tuple(reasons),
     )
 

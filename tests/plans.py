@@ -54,5 +54,6 @@ def plan_for(request: ImageRequest, *, model: str = "demo") -> EnginePlan:
             height=128,
             passes=4,
         ),
+        surprises=("This is reason number 1.",),
         reasons=tuple(f"This is reason number {number}." for number in range(1, 5)),
     )
