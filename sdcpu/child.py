@@ -51,16 +51,16 @@ class Child:
         self._log = log
         self._messages: queue.Queue[FromEngine | None] = queue.Queue()
         self._answered = threading.Event()
+        self._ending = False
         self._sending = threading.Lock()
-        with _without_sigint():
-            self._popen = subprocess.Popen(
-                command,
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-            )
+        self._popen = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
         self._threads = [
             threading.Thread(target=read, name=f"sdcpu-{read.__name__}", daemon=True)
             for read in (self._read_messages, self._read_lines)
@@ -70,8 +70,8 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended."""
-        return self._popen.poll() is None
+        """Whether it can be given work; not so while it is dying."""
+        return not self._ending and self._popen.poll() is None
 
     @property
     def pid(self) -> int:
@@ -101,11 +101,15 @@ class Child:
         while True:
             patience = min(1.0, timeout - silent)
             try:
-                return self._messages.get(timeout=patience)
+                message = self._messages.get(timeout=patience)
             except queue.Empty:
                 silent += patience
                 if silent >= timeout:
                     raise TimeoutError from None
+            else:
+                if message is None:  # the end stays the end, also for who asks again
+                    self._messages.put(None)
+                return message
 
     def skip_to_answer(self) -> None:
         """Throw away what is still told about work that nobody wants any more."""
@@ -117,6 +121,7 @@ class Child:
     def kill(self, fault: str = "") -> None:
         """End it at once; `fault` is what it is killed for."""
         self.fault = self.fault or fault
+        self._ending = True
         self._popen.kill()
 
     def wait(self) -> int:
@@ -175,6 +180,8 @@ class Child:
                 message = None
             if isinstance(message, Logged):
                 self._log.append(message.text)
+            if message is None:
+                self._ending = True
             if message is None or isinstance(message, Started | Finished | Failed):
                 self._answered.set()
             self._messages.put(message)
@@ -184,14 +191,16 @@ class Child:
     def _read_lines(self) -> None:
         """Keep what native code prints: the reason of an abort comes this way."""
         stream = cast("IO[bytes]", self._popen.stderr)
-        while line := stream.readline(_LONGEST_LINE):
-            if text := line.decode(errors="replace").strip():
+        begins = True
+        while piece := stream.readline(_LONGEST_LINE):
+            if begins and (text := piece.decode(errors="replace").strip()):
                 self._log.append(text)
+            begins = piece.endswith(b"\n")
 
 
 @contextlib.contextmanager
-def _without_sigint() -> Iterator[None]:
-    """Start a process that a Ctrl-C in the terminal does not end before it can ignore it."""
+def without_sigint() -> Iterator[None]:
+    """Hold Ctrl-C back: for a child that is not noted yet, and in it until it can ignore it."""
     if sys.platform == "win32":
         yield
         return

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sdcpu.child import Child
+from sdcpu.child import Child, without_sigint
 from sdcpu.crash_report import crash_report
 from sdcpu.errors import CancelledError, EngineBusyError, EngineCrashedError, error_from_code
 from sdcpu.protocol import (
@@ -178,7 +178,7 @@ class EngineProcess:
         self._discard()
 
     def _replace(self) -> Child:
-        with self._lock:
+        with self._lock, without_sigint():
             child = Child(self._command, self._environment, self._log)
             # Whether we are forgotten or Python ends: the process ends too.
             self._finalizer = weakref.finalize(self, child.end)
