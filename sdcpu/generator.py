@@ -21,9 +21,16 @@ from sdcpu.errors import (
     NotEnoughMemoryError,
 )
 from sdcpu.events import DownloadProgress, Preview, Progress
-from sdcpu.hardware import detect_hardware
+from sdcpu.hardware import detect_hardware, process_memory
 from sdcpu.images import GeneratedImage, ImageRequest
-from sdcpu.jobs import check_inputs, engine_job, engine_load, finished_picture, preview_picture
+from sdcpu.jobs import (
+    check_inputs,
+    engine_job,
+    engine_load,
+    finished_picture,
+    preview_picture,
+    weights_of_loras,
+)
 from sdcpu.measurements import Measurements
 from sdcpu.models import Model
 from sdcpu.plan import EnginePlan
@@ -214,6 +221,8 @@ class ImageGenerator:
             measurements=self._measurements,
             threads=self._settings.threads,
             memory_limit=self._settings.memory_limit,
+            memory_held=process_memory(self.engine_pid),
+            extra_weights=weights_of_loras(request),
             accel=self._settings.accel,
             missing_files=[file for file, path in located.items() if path is None],
         )

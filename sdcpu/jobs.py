@@ -82,6 +82,15 @@ def check_inputs(request: ImageRequest, model: Model) -> None:
         read_header(Path(name))
 
 
+def weights_of_loras(request: ImageRequest) -> int:
+    """Add up the bytes of weights in the LoRA files that a request names.
+
+    Raises:
+        ModelFileError: a file is not there, or damaged.
+    """
+    return sum(read_header(Path(name)).weights_size for name, _weight in request.loras)
+
+
 def engine_job(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> GenerateSettings:
     """Turn a plan, whose request has every value and a seed, into the engine's settings.
 
