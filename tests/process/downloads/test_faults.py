@@ -24,6 +24,7 @@ from sdcpu.settings import Settings
 from tests.hub import HubServer
 from tests.process.downloads.conftest import (
     DATA,
+    HASTY,
     PATH,
     QUICK,
     content,
@@ -46,6 +47,10 @@ def status(number: int, method: str = "HEAD", times: int | None = None, **header
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     values = {"kind": "status", "method": method, "status": number, "times": times}
     return values | {"headers": names}
+
+
+def patience_for(faults: Faults) -> Patience:
+    return HASTY if any(fault["kind"] == "hang" for fault in faults) else QUICK
 
 
 class Passing(NamedTuple):
@@ -81,7 +86,7 @@ def test_a_download_survives(case: Passing, hub: HubServer, settings: Settings) 
     for fault in case.faults:
         hub.fault(**fault)
     model = model_of(one_file())
-    download(model, settings)
+    download(model, settings, patience=patience_for(case.faults))
     assert content(model, settings) == [DATA]
     assert leftovers(settings) == []
     if case.sent is not None:
@@ -156,7 +161,7 @@ def test_a_download_fails_in_words(
         hub.fault(**fault)
     model = model_of(one_file())
     with pytest.raises(DownloadError) as caught:
-        download(model, settings)
+        download(model, settings, patience=patience_for(case.faults))
     assert type(caught.value) is case.error
     said = f"{caught.value.message} {caught.value.hint}"
     assert [word for word in case.words if word not in said] == []
@@ -478,7 +483,7 @@ def test_a_plain_file_that_fails(
     for fault in faults:
         hub.fault(**fault)
     with pytest.raises(DownloadError) as caught:
-        download(model_of(file), settings)
+        download(model_of(file), settings, patience=patience_for(faults))
     assert type(caught.value) is error
     said = f"{caught.value.message} {caught.value.hint}"
     assert [word for word in words if word not in said] == []
