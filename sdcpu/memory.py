@@ -116,12 +116,16 @@ def predict_memory(
 
 
 def is_loaded(file: ModelFile, way: Way) -> bool:
-    """Whether the engine loads this file of a model for a request that is done this way."""
+    """Whether the engine holds this file's weights for a request that is done this way."""
     match file.role:
         case FileRole.UPSCALER:
             return False
         case FileRole.TINY_DECODER:
             return way.decoder == "tiny" or way.tiny_preview
+        case FileRole.VAE:
+            return way.decoder == "full"
+        case FileRole.LLM_VISION:
+            return way.encodes
         case FileRole.CONTROL_NET:
             return way.control
         case _:
@@ -171,8 +175,8 @@ def _weights_without_header(file: ModelFile, model: Model) -> int:
     size = file.size or 0
     if file.quantize is None:
         return size
-    # A UNet's convolution kernels stay f16, three quarters of SD 1.5's bytes (2133 MB as f16,
-    # 1801 as q8_0, 1625 as q4_0); the matrices of transformers are nearly all there is.
+    # Only matrices are quantised: a third of SD 1.5's bytes (2133 MB as f16, 1801 as q8_0, 1625 as
+    # q4_0), nearly all of a transformer's.
     matrices = 0.36 if diffusion_buffer(model.family).direct else 0.97
     bits = {"q8_0": 8.5, "q6_k": 6.6, "q5_0": 5.5, "q5_1": 6.0, "q4_0": 4.5, "q4_1": 5.0}
     smaller = bits.get(file.quantize, 4.5 if file.quantize.startswith("q4") else 16) / 16
