@@ -19,7 +19,7 @@ def announcement(plan: EnginePlan, *, all_reasons: bool = False) -> list[str]:
     lines = [
         f"{plan.model.name}: {count}{_picture_size(plan)}, {_steps(request.steps)}, {threads}, "
         f"{size_text(plan.memory_needed)} of {size_text(plan.memory_available)} memory, "
-        f"{_time(plan)}"
+        f"{'time ' if plan.seconds_expected is None else ''}{_time(plan)}"
     ]
     if plan.download_size:
         lines.append(
@@ -69,5 +69,5 @@ def _steps(steps: int | None) -> str:
 
 def _time(plan: EnginePlan) -> str:
     if plan.seconds_expected is None:
-        return "time unknown until the first picture"
+        return "unknown until the first picture"
     return format_duration(plan.seconds_expected)

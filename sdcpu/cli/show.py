@@ -36,7 +36,8 @@ def show(name: str, as_json: bool) -> None:
         if as_json:
             print_json(recipe)
         else:
-            print_fields([(key.replace("_", " "), _value_text(recipe[key])) for key in recipe])
+            said = {key: value for key, value in recipe.items() if value not in ("", [], None)}
+            print_fields([(key.replace("_", " "), _value_text(said[key])) for key in said])
         return
     from sdcpu.catalog import Catalog
     from sdcpu.settings import load_settings
