@@ -209,8 +209,7 @@ def _quantize(
     yield DownloadProgress(file=target.name, done=0, total=0)
     with Lock(places.quantized_lock(target)) as lock:
         while not lock.acquired():
-            here = unfinished.stat().st_size if unfinished.is_file() else 0
-            yield DownloadProgress(file=target.name, done=here, total=0)
+            yield DownloadProgress(file=target.name, done=places.size_of(unfinished), total=0)
         source = places.original(file, settings)
         if source is not None and places.quantized(file, settings) is None:
             try:
@@ -223,6 +222,5 @@ def _quantize(
             places.record_quantized(file, settings, source_sha256=verified.sha256(source))
             if not settings.keep_original:
                 delete_original(file, settings)
-    if target.is_file():
-        size = target.stat().st_size
+    if size := places.size_of(target):
         yield DownloadProgress(file=target.name, done=size, total=size)
