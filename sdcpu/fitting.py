@@ -99,7 +99,7 @@ def find_way(scene: Scene, request: ImageRequest, *, may_fall_back: bool, room: 
         NotEnoughMemoryError: no way fits.
     """
     decoders = _decoders(scene, request, may_fall_back=may_fall_back)
-    ways = list(_ways(scene.model, request, decoders))
+    ways = list(_ways(request, decoders))
     fastest = scene.memory(ways[0])
     for way in ways:
         memory = scene.memory(way)
@@ -141,7 +141,7 @@ def _has_full_decoder(scene: Scene) -> bool:
     return False
 
 
-def _ways(model: Model, request: ImageRequest, decoders: tuple[Decoder, ...]) -> Iterator[Way]:
+def _ways(request: ImageRequest, decoders: tuple[Decoder, ...]) -> Iterator[Way]:
     """All ways to make the picture, the most wanted first."""
     width, height = request.width or 0, request.height or 0
     tiny_preview = request.preview == "tae"
@@ -155,8 +155,8 @@ def _ways(model: Model, request: ImageRequest, decoders: tuple[Decoder, ...]) ->
             decoder=decoder,
             tile_size=tile_size,
             flash_attention=flash,
-            # Without flash attention the scores outweigh what im2col takes; SDXL's do not.
-            diffusion_conv_direct=flash or model.family == "sdxl",
+            # Beside the scores, which flash attention does away with, im2col hardly counts.
+            diffusion_conv_direct=flash,
             encodes=request.init_image is not None or bool(request.ref_images),
             references=len(request.ref_images),
             control=request.control_image is not None,
@@ -194,7 +194,7 @@ def _refusal(
     scene: Scene, request: ImageRequest, decoders: tuple[Decoder, ...], room: Room
 ) -> NotEnoughMemoryError:
     """The error for a request that fits in no way, with what would fit."""
-    *_, smallest = _ways(scene.model, request, decoders)
+    *_, smallest = _ways(request, decoders)
     memory = scene.memory(smallest)
     size = _largest_size(scene, smallest, room)
     ways_out = []

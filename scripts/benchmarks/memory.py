@@ -85,7 +85,7 @@ class Case:
             decoder=self.decoder,
             tile_size=self.tile_size,
             flash_attention=self.flash_attention,
-            diffusion_conv_direct=self.flash_attention or self.model == "sdxl",
+            diffusion_conv_direct=self.flash_attention,
             vae_conv_direct=not self.im2col,
             encodes=self.init_image,
             control=self.control,
