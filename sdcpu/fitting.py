@@ -25,6 +25,8 @@ SAFETY_MARGIN = 0.05
 """Share of the predicted peak that must be free beside it; predictions were within 3 % of peaks."""
 TILE_SIZES = (64, 32)
 """Latent pixels; 32 is the engine's own choice, larger tiles repeat less work at their borders."""
+UNKNOWN_MEMORY = 1 << 40
+"""Bytes, where the system does not tell how much memory it has: nothing is refused then."""
 SMALLEST_TYPE = "q4_0"
 """The smallest tensor type that is worth proposing."""
 _SMALLEST_TYPE_BITS = 4.5
@@ -79,7 +81,8 @@ def find_room(hardware: Hardware, memory_limit: int | None, memory_held: int) ->
 
     `memory_held` are bytes that our engine process has already and will use again.
     """
-    free = hardware.memory_available + memory_held
+    known = hardware.memory_total > 0
+    free = hardware.memory_available + memory_held if known else UNKNOWN_MEMORY
     rooms = [Room(size=free, name="free memory", can_be_raised=False)]
     if hardware.memory_limit_available is not None:
         left = hardware.memory_limit_available + memory_held

@@ -53,6 +53,12 @@ class Conditions:
     """Evaluations of the diffusion model for one picture."""
     count: int = 1
     """Pictures."""
+    loras: int = 0
+    """LoRAs that are applied at every step."""
+    control: bool = False
+    """Whether a ControlNet looks on at every step."""
+    references: int = 0
+    """Reference pictures of an editing model."""
     flash_attention: bool = False
     diffusion_conv_direct: bool = False
     vae_conv_direct: bool = False
@@ -147,7 +153,10 @@ def _work(conditions: Conditions) -> dict[str, tuple[str, int, int]]:
     speed = f"{conditions.machine} | {conditions.threads} threads"
     model = f"{speed} | {conditions.family} {conditions.tensor_type}"
     pixels = conditions.width * conditions.height
-    sample = f"flash {conditions.flash_attention:d} direct {conditions.diffusion_conv_direct:d}"
+    sample = (
+        f"flash {conditions.flash_attention:d} direct {conditions.diffusion_conv_direct:d} "
+        f"loras {conditions.loras} control {conditions.control:d} refs {conditions.references}"
+    )
     decode = (
         f"{conditions.decoder} direct {conditions.vae_conv_direct:d} tile {conditions.tile_size}"
     )

@@ -16,7 +16,7 @@ from sdcpu.images import ImageRequest
 from sdcpu.measurements import Conditions, Measurements, format_duration
 from sdcpu.memory import MemoryEstimate, Way, main_tensor_type
 from sdcpu.quality import fill_request
-from sdcpu.registry import Model, ModelFile
+from sdcpu.registry import FileRole, Model, ModelFile
 from sdcpu.weights import WeightsHeader
 
 TWO_PASS_SAMPLERS = frozenset({"heun", "dpm2", "dpm++2s_a", "res_2s"})
@@ -196,6 +196,9 @@ def _conditions(
         height=way.height,
         passes=_passes(request),
         count=request.count,
+        loras=len(request.loras) + sum(f.role is FileRole.LORA for f in scene.model.files),
+        control=way.control,
+        references=way.references,
         flash_attention=way.flash_attention,
         diffusion_conv_direct=way.diffusion_conv_direct,
         vae_conv_direct=way.vae_conv_direct,

@@ -168,6 +168,12 @@ def test_what_the_engine_holds_already_counts_as_free() -> None:
         plan(available=GB)
 
 
+def test_memory_that_nobody_can_tell_is_no_limit() -> None:
+    unknown = replace(MACHINE, memory_total=0)
+    assert plan(hardware=unknown, available=0).memory_available > 100 * GB
+    assert plan(hardware=unknown, available=0, limit=4 * GB).memory_available == 4 * GB
+
+
 def test_what_the_engine_holds_does_not_raise_the_users_limit() -> None:
     with pytest.raises(NotEnoughMemoryError):
         plan(held=2 * GB, limit=GB)
@@ -274,6 +280,12 @@ def test_the_time_is_known_after_the_first_picture(tmp_path: Path) -> None:
 )
 def test_evaluations_of_the_model(request_: dict[str, object], passes: int) -> None:
     assert plan(**request_).conditions.passes == passes  # type: ignore[arg-type]
+
+
+def test_what_slows_the_steps_is_part_of_the_conditions() -> None:
+    conditions = plan(loras=(("a.gguf", 1.0),), control_image="c.png").conditions
+    assert (conditions.loras, conditions.control, conditions.references) == (1, True, 0)
+    assert plan(ref_images=("a.png", "b.png")).conditions.references == 2
 
 
 # ------------------------------------------------------------------------------------- reasons
