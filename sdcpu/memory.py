@@ -166,7 +166,7 @@ def _weights_of_file(file: ModelFile, header: WeightsHeader | None, model: Model
             unused = way.decoder == "tiny" and file.role is not FileRole.TINY_DECODER
             if replaced or unused or (not way.encodes and name.startswith(_ENCODER_PARTS)):
                 continue
-        total += _bytes_in_memory(tensor)
+        total += _bytes_in_memory(tensor, file.role)
     return total
 
 
@@ -183,13 +183,16 @@ def _weights_without_header(file: ModelFile, model: Model) -> int:
     return round(size * (1 - matrices + matrices * smaller))
 
 
-def _bytes_in_memory(tensor: TensorInfo) -> int:
+def _bytes_in_memory(tensor: TensorInfo, role: FileRole) -> int:
     """The engine keeps matrices as the file has them; kernels become f16, vectors f32."""
     values = math.prod(tensor.shape)
-    if len(tensor.shape) >= 4 or tensor.type in _HALF:
+    if len(tensor.shape) >= 4:
         return 2 * values
-    if len(tensor.shape) <= 1 or tensor.type in _AS_F32:
+    # A ControlNet is set up before its file is read, so its matrices get the default type.
+    if len(tensor.shape) <= 1 or tensor.type in _AS_F32 or role is FileRole.CONTROL_NET:
         return 4 * values
+    if tensor.type in _HALF:
+        return 2 * values
     return tensor.size
 
 

@@ -172,6 +172,16 @@ def test_tensor_types_in_memory(
     assert predict_memory(made, WAY, {file: known}).weights == bytes_in_memory
 
 
+def test_a_control_nets_matrices_become_f32() -> None:
+    tensor = TensorInfo(name="x.weight", shape=(64, 64), type="f16", size=8192)
+    file = ModelFile(role=FileRole.CONTROL_NET, path="c")
+    made = Model(name="m", summary="", family="sd1", files=(file,))
+    known = WeightsHeader(path=Path("c"), format="gguf", metadata={}, tensors=(tensor,))
+    controlled = replace(WAY, control=True)
+    assert predict_memory(made, controlled, {file: known}).weights == 64 * 64 * 4
+    assert predict_memory(made, WAY, {file: known}).weights == 0
+
+
 @pytest.mark.parametrize("name", ["model_ema.decay", "alphas_cumprod", "first_stage_model.x"])
 def test_tensors_that_are_not_loaded(name: str) -> None:
     tensor = TensorInfo(name=name, shape=(64, 64), type="f16", size=8192)
