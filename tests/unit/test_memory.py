@@ -273,6 +273,8 @@ families = st.sampled_from((*sorted(FAMILIES), "unheard of"))
 @settings(max_examples=40)
 @given(way=ways, family=families, side=st.sampled_from(("width", "height")))
 def test_a_larger_picture_never_needs_less(way: Way, family: str, side: str) -> None:
+    # With flash attention it may: keys that fill the blocks need no mask.
+    way = replace(way, flash_attention=False)
     made = replace(sd15()[0], family=family)
     headers = {made.files[0]: header("sd15")}
     small = predict_memory(made, way, headers)
