@@ -53,6 +53,7 @@ class EngineProcess:
     It starts with the first `run`, and starts again after it has died. Only one `run` can go on at
     a time; `cancel` and `stop` may come from any thread.
 
+    >>> import os
     >>> with EngineProcess(environment=os.environ) as engine:
     ...     engine.start().cancels_in_place in (True, False)
     True

@@ -40,9 +40,10 @@ def locate_files(model: Model, settings: Settings) -> dict[ModelFile, Path | Non
     Looks at the disk only: no network, no hashing. A file that another program put into the hub's
     cache is here, and `download_model` verifies it once.
 
-    >>> import sdcpu.settings
-    >>> model = sdcpu.registry.load_registry(None).find("sd-turbo")
-    >>> paths = locate_files(model, sdcpu.settings.load_settings({}))
+    >>> from sdcpu.registry import load_registry
+    >>> from sdcpu.settings import load_settings
+    >>> model = load_registry(None).find("sd-turbo")
+    >>> paths = locate_files(model, load_settings({}))
     >>> len(paths) == len(model.files)
     True
     """
