@@ -2,7 +2,7 @@
 
 Each case runs in a fresh process, one at a time, with one step: the peak does not depend on more.
 What was measured is kept beside the checkpoints, so a broken-off run goes on where it stopped. The
-checkpoints have true shapes and random weights; missing ones are made (14 GB for all cases).
+checkpoints are made: true names, shapes and types, and zeros for weights that take no disk space.
 """
 
 from __future__ import annotations
@@ -33,7 +33,12 @@ from sdcpu.protocol import (  # noqa: E402
 )
 from sdcpu.registry import FileRole, Model, ModelFile  # noqa: E402
 from sdcpu.weights import read_header  # noqa: E402
-from tests.checkpoints import CHECKPOINTS, write_checkpoint  # noqa: E402
+from tests.checkpoints import (  # noqa: E402
+    CHECKPOINTS,
+    write_checkpoint,
+    write_hollow_checkpoint,
+)
+from tests.checkpoints.writer import TypeName  # noqa: E402
 
 LIMIT = 0.15
 """The share by which a prediction may be off."""
@@ -181,13 +186,19 @@ def files_of(case: Case, folder: Path) -> dict[str, Path]:
 
 
 def _checkpoint(name: str, role: str, tensor_type: str, folder: Path) -> Path:
-    small = role in ("vae", "tiny_decoder", "lora", "control_net")
-    kind, suffix = ("f16", "safetensors") if small or name == "clip-l" else (tensor_type, "gguf")
-    path = folder / f"{name}-{kind}.{suffix}"
+    """A checkpoint's file; where there is none, one whose weights are a hole in the file."""
+    small = role in ("vae", "tiny_decoder", "lora", "control_net") or name == "clip-l"
+    kind: TypeName = "f16" if small else tensor_type  # type: ignore[assignment]
+    path = folder / f"{name}-{kind}.{'safetensors' if small else 'gguf'}"
+    if path.exists():
+        return path
+    if not small:
+        path = path.with_stem(f"{path.stem}-hollow")
     if not path.exists():
         print(f"making {path.name} …", file=sys.stderr)
         unfinished = path.with_stem(f"{path.stem}.unfinished")
-        write_checkpoint(unfinished, CHECKPOINTS[name].shapes(), kind)  # type: ignore[arg-type]
+        write = write_checkpoint if small else write_hollow_checkpoint
+        write(unfinished, CHECKPOINTS[name].shapes(), kind)
         unfinished.replace(path)
     return path
 
