@@ -148,6 +148,17 @@ def main_tensor_type(headers: Mapping[ModelFile, WeightsHeader]) -> str:
 _DECODER_PREFIXES = ("first_stage_model.", "vae.")
 _ENCODER_PARTS = ("encoder.", "quant_conv.", "encoder_")
 _NOT_LOADED = ("model_ema.", "alphas_cumprod", "betas", "denoiser.")
+_NOT_LOADED_OF_ROLE = {
+    FileRole.LLM: ("output.weight", "lm_head.weight"),
+    FileRole.T5XXL: ("encoder.embed_tokens.weight",),
+}
+"""What only a chat needs, and T5's second name for the same table."""
+_EMBEDDINGS = ("token_embd", "embed_tokens", "token_embedding", "shared")
+_ROW_TYPES = ("f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+"""Types in which the engine can look up rows; embeddings of another type become f32
+(support_get_rows in ggml_extend.hpp), which for a language model is more than a gigabyte."""
+_EXPANDED_EMBEDDINGS = {FileRole.LLM: 1_250_000_000, FileRole.T5XXL: 450_000_000}
+"""Bytes that come on top of a file of K-quants: Qwen3 4B, Qwen2.5-VL 7B and T5-XXL."""
 _HALF = ("f8_e4m3", "f8_e5m2")
 _AS_F32 = ("f64", "i64", "i32")
 
@@ -159,7 +170,9 @@ def _weights_of_file(file: ModelFile, header: WeightsHeader | None, model: Model
     total = 0
     for tensor in header.tensors:
         name = _name_in_decoder(tensor.name, file.role)
-        if tensor.name.startswith(_NOT_LOADED):
+        if tensor.name.startswith(_NOT_LOADED) or tensor.name in _NOT_LOADED_OF_ROLE.get(
+            file.role, ()
+        ):
             continue
         if name is not None:
             replaced = own_decoder and file.role is FileRole.MODEL
@@ -174,7 +187,8 @@ def _weights_without_header(file: ModelFile, model: Model) -> int:
     """A file that is not here yet: what the registry says of its size."""
     size = file.size or 0
     if file.quantize is None:
-        return size
+        in_k_quants = "_k" in file.name.lower()
+        return size + (_EXPANDED_EMBEDDINGS.get(file.role, 0) if in_k_quants else 0)
     # Only matrices are quantised: a third of SD 1.5's bytes (2133 MB as f16, 1801 as q8_0, 1625 as
     # q4_0), nearly all of a transformer's.
     matrices = 0.36 if diffusion_buffer(model.family).direct else 0.97
@@ -193,6 +207,9 @@ def _bytes_in_memory(tensor: TensorInfo, role: FileRole) -> int:
         return 4 * values
     if tensor.type in _HALF:
         return 2 * values
+    table = tensor.name.removesuffix(".weight").rpartition(".")[2]
+    if table == "position_embedding" or (table in _EMBEDDINGS and tensor.type not in _ROW_TYPES):
+        return 4 * values
     return tensor.size
 
 

@@ -172,6 +172,28 @@ def test_tensor_types_in_memory(
     assert predict_memory(made, WAY, {file: known}).weights == bytes_in_memory
 
 
+@pytest.mark.parametrize(
+    ("role", "name", "kind", "bytes_in_memory"),
+    [
+        (FileRole.LLM, "token_embd.weight", "q6_k", 1024 * 256 * 4),
+        (FileRole.LLM, "token_embd.weight", "q8_0", 1024 * 256 // 32 * 34),
+        (FileRole.LLM, "model.embed_tokens.weight", "bf16", 1024 * 256 * 4),
+        (FileRole.LLM, "blk.0.ffn_up.weight", "q6_k", 1024 * 210),
+        (FileRole.LLM, "output.weight", "q6_k", 0),
+        (FileRole.T5XXL, "shared.weight", "q6_k", 1024 * 256 * 4),
+        (FileRole.T5XXL, "encoder.embed_tokens.weight", "f16", 0),
+        (FileRole.CLIP_L, "text_model.embeddings.position_embedding.weight", "f16", 1024 * 1024),
+    ],
+)
+def test_embeddings_in_memory(role: FileRole, name: str, kind: str, bytes_in_memory: int) -> None:
+    sizes = {"q6_k": 1024 * 210, "q8_0": 1024 * 256 // 32 * 34, "bf16": 524288, "f16": 524288}
+    tensor = TensorInfo(name=name, shape=(1024, 256), type=kind, size=sizes[kind])
+    file = ModelFile(role=role, path="t")
+    made = Model(name="m", summary="", family="z_image", files=(file,))
+    known = WeightsHeader(path=Path("t"), format="gguf", metadata={}, tensors=(tensor,))
+    assert predict_memory(made, WAY, {file: known}).weights == bytes_in_memory
+
+
 def test_a_control_nets_matrices_become_f32() -> None:
     tensor = TensorInfo(name="x.weight", shape=(64, 64), type="f16", size=8192)
     file = ModelFile(role=FileRole.CONTROL_NET, path="c")
