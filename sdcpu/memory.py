@@ -83,7 +83,7 @@ def predict_memory(
     `extra_weights` are bytes that the request brings along, such as LoRA files.
     """
     pixels = way.width * way.height
-    own_file = any(file.role is FileRole.VAE for file in model.files)
+    own_file = _has_decoder_file(model)
     diffusion = diffusion_buffer(model.family)
     sample = diffusion.size(
         pixels / 64 * (1 + way.references),
@@ -91,7 +91,7 @@ def predict_memory(
         conv_direct=way.diffusion_conv_direct,
     )
     if way.control:
-        sample *= 2
+        sample *= 2  # the ControlNet is a copy of the model's first half, with a buffer of its own
     if way.tiny_preview:
         sample += pixels * decoder_bytes(
             model.family, "tiny", conv_direct=way.vae_conv_direct, own_file=own_file
@@ -166,21 +166,28 @@ _AS_F32 = ("f64", "i64", "i32")
 def _weights_of_file(file: ModelFile, header: WeightsHeader | None, model: Model, way: Way) -> int:
     if header is None:
         return _weights_without_header(file, model)
-    own_decoder = any(other.role is FileRole.VAE for other in model.files)
-    total = 0
-    for tensor in header.tensors:
-        name = _name_in_decoder(tensor.name, file.role)
-        if tensor.name.startswith(_NOT_LOADED) or tensor.name in _NOT_LOADED_OF_ROLE.get(
-            file.role, ()
-        ):
-            continue
-        if name is not None:
-            replaced = own_decoder and file.role is FileRole.MODEL
-            unused = way.decoder == "tiny" and file.role is not FileRole.TINY_DECODER
-            if replaced or unused or (not way.encodes and name.startswith(_ENCODER_PARTS)):
-                continue
-        total += _bytes_in_memory(tensor, file.role)
-    return total
+    decoder_is_elsewhere = file.role is FileRole.MODEL and _has_decoder_file(model)
+    return sum(
+        _bytes_in_memory(tensor, file.role)
+        for tensor in header.tensors
+        if _is_kept(tensor.name, file.role, way, decoder_is_elsewhere=decoder_is_elsewhere)
+    )
+
+
+def _is_kept(name: str, role: FileRole, way: Way, *, decoder_is_elsewhere: bool) -> bool:
+    """Whether the engine keeps this tensor of a file that it loads."""
+    if name.startswith(_NOT_LOADED) or name in _NOT_LOADED_OF_ROLE.get(role, ()):
+        return False
+    part = _name_in_decoder(name, role)
+    if part is None:
+        return True
+    if decoder_is_elsewhere or (way.decoder == "tiny" and role is not FileRole.TINY_DECODER):
+        return False
+    return way.encodes or not part.startswith(_ENCODER_PARTS)
+
+
+def _has_decoder_file(model: Model) -> bool:
+    return any(file.role is FileRole.VAE for file in model.files)
 
 
 def _weights_without_header(file: ModelFile, model: Model) -> int:
