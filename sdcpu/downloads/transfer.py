@@ -81,7 +81,6 @@ class Retries:
         """
         import httpx2
 
-        self._task.check()
         if reached > self._reached:
             self._reached, self._failures = reached, 0
         self._failures += 1

@@ -130,7 +130,9 @@ FAILING = {
     "500": Failing([status(500)], DownloadError, ("problem of its own (500)", AGAIN), 4),
     "503 for the bytes": Failing([status(503, "GET")], DownloadError, ("(503)", AGAIN), 5),
     "507": Failing([status(507)], DownloadError, ("problem of its own (507)", AGAIN), 1),
-    "418": Failing([status(418)], DownloadError, ("status 418",), 1),
+    "418": Failing(
+        [status(418, X_HF_Warning="teapot; short and stout")], DownloadError, ("status 418",), 1
+    ),
     "silent": Failing([body("hang", None, None)], DownloadError, ("did not answer in time", AGAIN)),
     "cut": Failing([body("cut", 0, None)], DownloadError, ("broke", "network", AGAIN)),
     "starts over, never ends": Failing(
