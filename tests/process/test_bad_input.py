@@ -254,6 +254,18 @@ SETTINGS = {
     "registry-unknown-key": registered("[my-model]\nsumary = 'x'", "sumary"),
     "registry-unknown-role": registered(model_entry("role = 'brain'"), "brain"),
     "registry-wrong-sha256": registered(model_entry("role = 'model'\nsha256 = 'abc'"), "sha256"),
+    "registry-file-missing": Case(
+        ["generate", "a cat", "-m", "my-model"],
+        "model.gguf, which does not exist",
+        wrote(
+            "models.toml",
+            model_entry("role = 'model'\nlocal_path = '/nowhere/model.gguf'").replace(
+                "repository = 'a/b'\npath = 'model.gguf'\n", ""
+            ),
+        ),
+        code=1,
+        environment={"SDCPU_MODELS": "models.toml"},
+    ),
     "registry-path-outside": registered(
         model_entry("role = 'model'").replace("model.gguf", "../../model.gguf"), "path"
     ),
