@@ -81,7 +81,7 @@ __all__ = [
     "make_plan",
 ]
 
-_MODULES = ("errors", "events", "images", "settings", "plan", "generator")
+_MODULES = ("errors", "events", "images", "settings", "generator")
 """Where the public names are, cheapest first: importing sdcpu itself imports none of them."""
 
 

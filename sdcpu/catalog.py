@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sdcpu.demo import demo_files, demo_files_ready, remove_demo_files
 from sdcpu.downloads import download_model, locate_files, remove_model
 from sdcpu.downloads.places import locate as locate_file
+from sdcpu.errors import ModelFileError
 from sdcpu.families import FileRole
 from sdcpu.local_models import complete_model, resolve_model
 from sdcpu.models import Model, ModelFile
@@ -63,7 +64,14 @@ class Catalog:
 
         Raises:
             DownloadError: see `sdcpu.downloads`; ModelNotDownloadedError when offline.
+            ModelFileError: a file that should be on this disk is not.
         """
+        for file in model.files:
+            if file.local_path is not None and not file.local_path.exists():
+                raise ModelFileError(
+                    f"{model.name} needs {file.local_path}, which does not exist.",
+                    hint="Correct the path in your models.toml.",
+                )
         yield from download_model(_without_built_in(model), self._settings, quantize)
         if any(file.built_in for file in model.files):
             demo_files(self._settings.cache_folder)

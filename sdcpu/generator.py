@@ -21,9 +21,16 @@ from sdcpu.errors import (
     NotEnoughMemoryError,
 )
 from sdcpu.events import DownloadProgress, Preview, Progress
-from sdcpu.hardware import detect_hardware
+from sdcpu.hardware import detect_hardware, process_memory
 from sdcpu.images import GeneratedImage, ImageRequest
-from sdcpu.jobs import engine_job, engine_load, finished_picture, preview_picture
+from sdcpu.jobs import (
+    check_inputs,
+    engine_job,
+    engine_load,
+    finished_picture,
+    preview_picture,
+    weights_of_loras,
+)
 from sdcpu.measurements import Measurements
 from sdcpu.models import Model
 from sdcpu.plan import EnginePlan
@@ -75,7 +82,7 @@ class ImageGenerator:
             offline=settings.offline if offline is None else offline,
         )
         _check_threads(self._settings.threads)
-        self._name = model or settings.default_model
+        self._name = settings.default_model if model is None else model
         self._catalog = Catalog(self._settings)
         self._measurements = Measurements(self._settings.state_folder)
         self._process: EngineProcess | None = None
@@ -115,7 +122,7 @@ class ImageGenerator:
         events = self.stream(prompt, **request)
         return [event for event in events if isinstance(event, GeneratedImage)]
 
-    def stream(self, prompt: str, **request: Any) -> Iterator[Event]:
+    def stream(self, prompt: str, **request: Any) -> Generator[Event, None, None]:
         """Do the same work, seen as it happens; leaving the iterator early cancels it.
 
         First comes the `EnginePlan`, last the `GeneratedImage`s.
@@ -159,7 +166,7 @@ class ImageGenerator:
         """The engine's process, while there is one."""
         return self._process.pid if self._process else None
 
-    def _stream(self, request: ImageRequest) -> Iterator[Event]:
+    def _stream(self, request: ImageRequest) -> Generator[Event, None, None]:
         if not self._busy.acquire(blocking=False):
             raise EngineBusyError(
                 "This generator is making another picture.",
@@ -168,11 +175,14 @@ class ImageGenerator:
         try:
             self._cancelled.clear()
             request = request if request.seed is not None else _with_seed(request)
-            choice = self._chosen()
-            if choice.model.family:
+            known = self._chosen()
+            if known.model.family:
                 # Too little memory, or a size that cannot be, should show before the download.
-                yield self._planned(choice, request)
-            choice = yield from self._fetched(choice)
+                check_inputs(request, known.model)
+                yield self._planned(known, request)
+            choice = yield from self._fetched(known)
+            if choice != known or not known.model.family:
+                check_inputs(request, choice.model)
             plan = self._planned(choice, request)
             yield plan
             yield from self._drawn(plan)
@@ -183,7 +193,7 @@ class ImageGenerator:
         if self._choice is None:
             self._choice = (
                 Choice(model=self._catalog.find(self._name), reason="")
-                if self._name
+                if self._name is not None
                 else choose_model(
                     self._catalog.registry.models.values(),
                     is_here=self._catalog.is_here,
@@ -211,11 +221,18 @@ class ImageGenerator:
             measurements=self._measurements,
             threads=self._settings.threads,
             memory_limit=self._settings.memory_limit,
+            memory_held=process_memory(self.engine_pid),
+            extra_weights=weights_of_loras(request),
             accel=self._settings.accel,
             missing_files=[file for file, path in located.items() if path is None],
         )
-        reasons = (choice.reason, *plan.reasons) if choice.reason else plan.reasons
-        return replace(plan, reasons=reasons)
+        if not choice.reason:
+            return plan
+        return replace(
+            plan,
+            surprises=(choice.reason, *plan.surprises),
+            reasons=(choice.reason, *plan.reasons),
+        )
 
     def _fetched(self, choice: Choice) -> Generator[DownloadProgress, None, Choice]:
         """Download the model; where we chose it and it cannot be had, the shipped one steps in."""
@@ -226,7 +243,7 @@ class ImageGenerator:
                 yield from self._downloaded(completed)
                 self._choice = replace(choice, model=completed)
         except DownloadError as error:
-            if self._name or choice.model.built_in:
+            if self._name is not None or choice.model.built_in:
                 raise
             shipped = shipped_model(self._catalog.registry.models.values())
             yield from self._downloaded(shipped)

@@ -65,6 +65,20 @@ def detect_hardware(root: Path = Path("/")) -> Hardware:
     return _detect_elsewhere()
 
 
+def process_memory(pid: int | None) -> int:
+    """Bytes of main memory that a process has now; 0 when there is none, or it may not be asked.
+
+    >>> process_memory(None)
+    0
+    """
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss) if pid is not None else 0
+    except psutil.Error:
+        return 0
+
+
 # --------------------------------------------------------------------------------------- Linux
 
 

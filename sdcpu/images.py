@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,7 +185,7 @@ def _check_number(
     if value is None:
         return
     right_kind = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if not right_kind or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type, operator]
+    if not right_kind or not low <= value <= high:  # type: ignore[operator]
         kind = "a whole number" if whole else "a number"
         raise InvalidRequestError(
             f"The {name} is {value!r}; it must be {kind} from {low} to {high}."

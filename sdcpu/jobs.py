@@ -12,7 +12,7 @@ from sdcpu.events import Preview
 from sdcpu.families import FileRole
 from sdcpu.images import GeneratedImage, ImageRequest
 from sdcpu.inputs import read_picture
-from sdcpu.models import ModelFile
+from sdcpu.models import Model, ModelFile
 from sdcpu.protocol import GenerateSettings, LoadSettings, LoraFile, Pixels, Previewed
 from sdcpu.weights import read_header
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 RECIPE_VERSION = 1
 """Of the JSON in pictures; a higher one may hold what we do not know."""
 
+_INIT, _MASK, _CONTROL = "init image", "mask", "control picture"
+"""What the pictures of a request are called in messages."""
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _NOT_IN_RECIPES = {"count", "preview", "mask_image", "init_image", "control_image", "ref_images"}
 
@@ -51,26 +53,52 @@ def engine_load(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> L
     )
 
 
-def engine_job(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> GenerateSettings:
-    """Turn a plan, whose request has every value and a seed, into the engine's settings.
+def check_inputs(request: ImageRequest, model: Model) -> None:
+    """Make sure that a model has a use for what a request brings along, and that it can be read.
 
     Raises:
-        InvalidRequestError: a picture or LoRA of the request cannot be read, or the model has no
-            use for it.
+        InvalidRequestError: a picture cannot be read, or the model has no use for it.
         ModelFileError: a LoRA file is damaged.
     """
-    request = plan.request
-    size = (_given(request.width), _given(request.height))
-    roles = {file.role for file in plan.model.files}
+    roles = {file.role for file in model.files}
     if request.control_image is not None and FileRole.CONTROL_NET not in roles:
         raise InvalidRequestError(
-            f"{plan.model.name} has no ControlNet, so it cannot follow a control picture.",
+            f"{model.name} has no ControlNet, so it cannot follow a control picture.",
             hint="Leave the control picture out, or name a model that has one.",
         )
     if request.preview == "tae" and FileRole.TINY_DECODER not in roles:
         raise InvalidRequestError(
-            f"{plan.model.name} has no tiny decoder for previews.", hint='Use preview "proj".'
+            f"{model.name} has no tiny decoder for previews.", hint='Use preview "proj".'
         )
+    for source, what in (
+        (request.init_image, _INIT),
+        (request.mask_image, _MASK),
+        (request.control_image, _CONTROL),
+        *((image, _reference(number)) for number, image in enumerate(request.ref_images, 1)),
+    ):
+        if source is not None:
+            read_picture(source, what)
+    for name, _weight in request.loras:
+        read_header(Path(name))
+
+
+def weights_of_loras(request: ImageRequest) -> int:
+    """Add up the bytes of weights in the LoRA files that a request names.
+
+    Raises:
+        ModelFileError: a file is not there, or damaged.
+    """
+    return sum(read_header(Path(name)).weights_size for name, _weight in request.loras)
+
+
+def engine_job(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> GenerateSettings:
+    """Turn a plan, whose request has every value and a seed, into the engine's settings.
+
+    Raises:
+        InvalidRequestError: a picture of the request cannot be read.
+    """
+    request = plan.request
+    size = (_given(request.width), _given(request.height))
     return GenerateSettings(
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
@@ -86,12 +114,12 @@ def engine_job(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> Ge
         flow_shift=plan.model.defaults.flow_shift,
         clip_skip=-1 if request.clip_skip is None else request.clip_skip,
         strength=request.strength,
-        init_image=_input(request.init_image, "init image", size),
-        mask_image=_input(request.mask_image, "mask", size, mask=True),
-        control_image=_input(request.control_image, "control picture", size),
+        init_image=_input(request.init_image, _INIT, size),
+        mask_image=_input(request.mask_image, _MASK, size, mask=True),
+        control_image=_input(request.control_image, _CONTROL, size),
         control_strength=request.control_strength,
         ref_images=tuple(
-            read_picture(image, f"reference picture {number}")
+            read_picture(image, _reference(number))
             for number, image in enumerate(request.ref_images, 1)
         ),
         loras=(*_loras_of_model(located), *_loras_of_request(request)),
@@ -182,6 +210,10 @@ def request_fields(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _reference(number: int) -> str:
+    return f"reference picture {number}"
+
+
 def _given(value: Any) -> Any:
     """A value that the plan has filled in."""
     assert value is not None, "the plan fills in every value"  # noqa: S101 - a promise of ours
@@ -200,5 +232,4 @@ def _loras_of_model(located: Mapping[ModelFile, Path | None]) -> Iterator[LoraFi
 
 def _loras_of_request(request: ImageRequest) -> Iterator[LoraFile]:
     for name, weight in request.loras:
-        read_header(Path(name))
         yield LoraFile(path=str(Path(name).absolute()), weight=weight)

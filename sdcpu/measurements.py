@@ -53,6 +53,12 @@ class Conditions:
     """Evaluations of the diffusion model for one picture."""
     count: int = 1
     """Pictures."""
+    loras: int = 0
+    """LoRAs that are applied at every step."""
+    control: bool = False
+    """Whether a ControlNet looks on at every step."""
+    references: int = 0
+    """Reference pictures of an editing model."""
     flash_attention: bool = False
     diffusion_conv_direct: bool = False
     vae_conv_direct: bool = False
@@ -72,21 +78,22 @@ class Measurements:
         self.file = folder / FILE_NAME
         self._curves = _read(self.file)
 
-    def estimate(self, conditions: Conditions, *, loaded: bool = False) -> float | None:
-        """Seconds that the request will take; None while sampling or decoding was never measured.
+    def stages(self, conditions: Conditions) -> dict[str, float]:
+        """Seconds that each stage of the request will take; a stage is missing while unknown."""
+        expected = {}
+        for stage, (key, amount, units) in _work(conditions).items():
+            seconds = self._expected(stage, key, amount)
+            if seconds is not None:
+                expected[stage] = seconds * units
+        return expected
 
-        `loaded` says that the model is in memory already.
+    def estimate(self, conditions: Conditions) -> float | None:
+        """Seconds that the request will take, loading included.
+
+        None while sampling or decoding was never measured.
         """
-        expected = {
-            stage: self._expected(stage, key, amount)
-            for stage, (key, amount, _) in _work(conditions).items()
-        }
-        sample, decode = expected["sample"], expected["decode"]
-        if sample is None or decode is None:
-            return None
-        load = 0.0 if loaded else expected["load"] or 0.0
-        picture = conditions.passes * sample + decode
-        return load + (expected["text"] or 0.0) + conditions.count * picture
+        stages = self.stages(conditions)
+        return sum(stages.values()) if {"sample", "decode"} <= stages.keys() else None
 
     def record(self, conditions: Conditions, stage_seconds: Mapping[str, float]) -> None:
         """Remember what a finished request took; stages that took no time are left out."""
@@ -146,14 +153,17 @@ def _work(conditions: Conditions) -> dict[str, tuple[str, int, int]]:
     speed = f"{conditions.machine} | {conditions.threads} threads"
     model = f"{speed} | {conditions.family} {conditions.tensor_type}"
     pixels = conditions.width * conditions.height
-    sample = f"flash {conditions.flash_attention:d} direct {conditions.diffusion_conv_direct:d}"
+    sample = (
+        f"flash {conditions.flash_attention:d} direct {conditions.diffusion_conv_direct:d} "
+        f"loras {conditions.loras} control {conditions.control:d} refs {conditions.references}"
+    )
     decode = (
         f"{conditions.decoder} direct {conditions.vae_conv_direct:d} tile {conditions.tile_size}"
     )
     pictures = max(1, conditions.count)
     return {
         "load": (f"load | {speed}", max(1, conditions.weights), 1),
-        "text": (f"text | {model}", 1, 1),
+        "text": (f"text | {model}", 1, pictures),
         "sample": (f"sample | {model} | {sample}", pixels, pictures * max(1, conditions.passes)),
         "decode": (f"decode | {speed} | {conditions.family} | {decode}", pixels, pictures),
     }

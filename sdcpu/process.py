@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sdcpu.child import Child
+from sdcpu.child import Child, without_sigint
 from sdcpu.crash_report import crash_report
 from sdcpu.errors import CancelledError, EngineBusyError, EngineCrashedError, error_from_code
 from sdcpu.protocol import (
@@ -37,9 +37,9 @@ SILENCE_SECONDS = 600.0
 large size takes a few minutes on a slow machine."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class _Work:
-    """What one call of `EngineProcess.run` is about."""
+    """What one call of `EngineProcess.run` is about; it lives as long as that call."""
 
     child: Child | None = None
     cancelled: bool = False
@@ -53,6 +53,7 @@ class EngineProcess:
     It starts with the first `run`, and starts again after it has died. Only one `run` can go on at
     a time; `cancel` and `stop` may come from any thread.
 
+    >>> import os
     >>> with EngineProcess(environment=os.environ) as engine:
     ...     engine.start().cancels_in_place in (True, False)
     True
@@ -82,7 +83,7 @@ class EngineProcess:
         self._starting = threading.Lock()
         self._child: Child | None = None
         self._finalizer: weakref.finalize[[], EngineProcess] | None = None
-        self._work: _Work | None = None
+        self._current: weakref.ref[_Work] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -94,6 +95,10 @@ class EngineProcess:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+    @property
+    def _work(self) -> _Work | None:
+        return None if self._current is None else self._current()
 
     @property
     def alive(self) -> bool:
@@ -173,18 +178,20 @@ class EngineProcess:
     def stop(self) -> None:
         """End the process: ask, wait, terminate, wait, kill, wait; a later run starts a new one."""
         with self._lock:
-            if self._work is not None:
-                self._work.cancelled = True
+            work = self._work
+            if work is not None:
+                work.cancelled = True
         self._discard()
 
     def _replace(self) -> Child:
-        with self._lock:
+        with self._lock, without_sigint():
             child = Child(self._command, self._environment, self._log)
             # Whether we are forgotten or Python ends: the process ends too.
             self._finalizer = weakref.finalize(self, child.end)
             self._child = child
-            if self._work is not None:
-                self._work.child = child
+            work = self._work
+            if work is not None:
+                work.child = child
             return child
 
     def _discard(self) -> None:
@@ -201,12 +208,12 @@ class EngineProcess:
                     "The engine is doing other work.",
                     hint="Wait for it, cancel it, or use a second engine.",
                 )
-            self._work = work
+            self._current = weakref.ref(work)
 
     def _end(self, work: _Work) -> None:
         with self._lock:
             if self._work is work:
-                self._work = None
+                self._current = None
 
     def _answers(self, work: _Work, message: Load | Generate | Quantize) -> Iterator[FromEngine]:
         child = work.child = self._child

@@ -80,7 +80,11 @@ def check_output(path: Path, *, overwrite: bool = True) -> str:
             f"{path.name!r} does not say what kind of picture it should be.",
             hint="End the name in .png, .jpg or .webp.",
         )
-    if path.is_dir() or (path.exists() and not overwrite):
+    try:
+        in_the_way = path.is_dir() or (path.exists() and not overwrite)
+    except OSError as error:  # a name that is too long, or a folder that may not be looked into
+        raise InvalidRequestError(f"{path} cannot be written: {error.strerror}.") from error
+    if in_the_way:
         raise InvalidRequestError(
             f"{path} exists already.", hint="Choose another name, or allow it with --force."
         )

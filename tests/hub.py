@@ -35,6 +35,7 @@ FaultKind = Literal[
     "short",  # announce and send only `after` bytes
     "long",  # announce and send bytes after the end of the file
     "hang",  # fall silent for `seconds` after `after` bytes; before the headers when after is None
+    "pause",  # wait after `after` bytes until `go_on` is called, then send the rest
     "slow",  # `seconds` between two pieces of 16 KiB
     "wrong_bytes",  # the right length, other content
     "ignore_range",  # the whole file, whatever part was asked for
@@ -106,13 +107,14 @@ class HubServer:
         self.plain: dict[str, HubFile] = {}
         self.requests: list[Request] = []
         self.closing = threading.Event()
+        self.going_on = threading.Event()
         self._faults: list[_Fault] = []
         self._lock = threading.Lock()
         self._servers = [_Server(("127.0.0.1", 0), _Handler) for _ in ("hub", "store")]
         for server in self._servers:
             server.hub = self
         self._threads = [
-            threading.Thread(target=server.serve_forever, args=(0.02,), name="hub")
+            threading.Thread(target=server.serve_forever, args=(0.005,), name="hub")
             for server in self._servers
         ]
 
@@ -188,6 +190,10 @@ class HubServer:
         with self._lock:
             self._faults.clear()
 
+    def go_on(self) -> None:
+        """End every "pause"."""
+        self.going_on.set()
+
     def downloads(self, path: str = "") -> list[Request]:
         """The requests that were answered with bytes of a file whose path ends with `path`."""
         return [
@@ -230,6 +236,7 @@ class HubServer:
         traceback: TracebackType | None,
     ) -> None:
         self.closing.set()
+        self.going_on.set()
         for server, thread in zip(self._servers, self._threads, strict=True):
             server.shutdown()
             thread.join()
@@ -386,7 +393,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _send_file(self, path: str, name: str, file: HubFile) -> None:
-        kinds = {"cut", "reset", "short", "long", "hang", "slow"}
+        kinds = {"cut", "reset", "short", "long", "hang", "pause", "slow"}
         kinds |= {"wrong_bytes", "ignore_range", "starts_over", "wrong_range"}
         fault = self.hub.take_fault(self.command, name, kinds)
         kind = fault.kind if fault else ""
@@ -431,6 +438,8 @@ class _Handler(BaseHTTPRequestHandler):
                 piece = body[request.sent : min(request.sent + _CHUNK, stop)]
                 request.sent += len(piece)
                 self.wfile.write(piece)
+                if fault and kind == "pause" and request.sent >= (fault.after or 0):
+                    self.hub.going_on.wait(fault.seconds)
                 if fault and kind == "slow" and self.hub.closing.wait(fault.seconds):
                     break
             if kind == "reset":

@@ -91,8 +91,9 @@ def _settings() -> Iterator[Finding]:
     from sdcpu.settings import load_settings
 
     settings = load_settings()
-    there = "" if settings.config_file.is_file() else " (not there, and need not be)"
-    yield Finding(name="settings", text=f"{settings.config_file}{there}")
+    for name, file in (("settings", settings.config_file), ("own models", settings.models_file)):
+        there = "" if file.is_file() else " (not there, and need not be)"
+        yield Finding(name=name, text=f"{file}{there}")
     yield _folder("own files", settings.cache_folder)
     yield _folder("state", settings.state_folder)
     if settings.hub_cache:

@@ -143,8 +143,13 @@ def generate(  # noqa: PLR0917 - click passes them by name
 
 
 def _prompt(given: str) -> str:
-    """The prompt itself, or what stands in standard input."""
-    return sys.stdin.read(LONGEST_PROMPT_READ).strip() if given == "-" else given
+    """The prompt itself, or what comes from standard input."""
+    if given != "-":
+        return given
+    try:
+        return sys.stdin.read(LONGEST_PROMPT_READ).strip()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"Standard input is not text: {error}.") from error
 
 
 def _checked_outputs(

@@ -21,7 +21,7 @@ Examples:
   sdcpu models
   sdcpu models --requirements""",
 )
-@click.option("--all", "with_parts", is_flag=True, help="List decoders, LoRAs and upscalers too.")
+@click.option("--all", "with_parts", is_flag=True, help="List those that draw no pictures too.")
 @click.option("--here", is_flag=True, help="List only what is on this disk.")
 @click.option(
     "--requirements",
@@ -37,9 +37,7 @@ def models(with_parts: bool, here: bool, requirements: bool, as_json: bool) -> N
     catalog = Catalog(load_settings())
     known = catalog.registry.models.values()
     entries = [
-        (model, catalog.is_here(model))
-        for model in known
-        if with_parts or model.kind in ("image", "video")
+        (model, catalog.is_here(model)) for model in known if with_parts or model.kind == "image"
     ]
     if here:
         entries = [(model, is_here) for model, is_here in entries if is_here]
@@ -57,7 +55,7 @@ def models(with_parts: bool, here: bool, requirements: bool, as_json: bool) -> N
         )
         left_out = len(known) - len(entries)
         if left_out and not here:
-            print_note(f"\n{left_out} decoders, LoRAs and upscalers more: sdcpu models --all")
+            print_note(f"\n{left_out} more draw no pictures by themselves: sdcpu models --all")
 
 
 def _row(model: Model, is_here: bool) -> tuple[str, ...]:

@@ -26,8 +26,9 @@ class Outputs:
                 missing or cannot be written.
         """
         self._force = force
-        self._wanted = None if wanted is None or wanted.is_dir() else wanted
-        self._folder = wanted if wanted and wanted.is_dir() else Path()
+        folder = wanted if wanted is not None and _is_folder(wanted) else None
+        self._wanted = wanted if folder is None else None
+        self._folder = folder or Path()
         self._count = count
         if self._wanted:
             from sdcpu.recipe import check_output
@@ -67,6 +68,13 @@ def slug(prompt: str) -> str:
         words = words[: MAX_SLUG_CHARACTERS + 1].rpartition("-")[0] or words[:MAX_SLUG_CHARACTERS]
     # A name's limit is 255 bytes on most file systems; letters outside ASCII take up to four.
     return words.encode()[:160].decode(errors="ignore") or "picture"
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # such as a name that is too long; writing to it will say so
+        return False
 
 
 def check_folder(folder: Path) -> None:

@@ -10,24 +10,22 @@ from sdcpu.measurements import format_duration
 if TYPE_CHECKING:
     from sdcpu.plan import EnginePlan
 
-REASONS_AT_START = 2
-"""The first reasons of a plan are the ones that surprise; `sdcpu plan` says all."""
-
 
 def announcement(plan: EnginePlan, *, all_reasons: bool = False) -> list[str]:
-    """Say in a few lines what is going to be done, what it needs, and why so."""
+    """Say in a few lines what is going to be done, what it needs, and what is unusual about it."""
     request = plan.request
     count = f"{request.count} pictures of " if request.count > 1 else ""
+    threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
     lines = [
-        f"{plan.model.name}: {count}{_picture_size(plan)}, {_steps(request.steps)}, "
+        f"{plan.model.name}: {count}{_picture_size(plan)}, {_steps(request.steps)}, {threads}, "
         f"{size_text(plan.memory_needed)} of {size_text(plan.memory_available)} memory, "
-        f"{_time(plan)}"
+        f"{'time ' if plan.seconds_expected is None else ''}{_time(plan)}"
     ]
     if plan.download_size:
         lines.append(
             f"to download first: {size_text(plan.download_size)} (licence: {plan.model.license})"
         )
-    shown = plan.reasons if all_reasons else plan.reasons[:REASONS_AT_START]
+    shown = plan.reasons if all_reasons else plan.surprises
     return lines + [f"- {reason}" for reason in shown]
 
 
@@ -71,5 +69,5 @@ def _steps(steps: int | None) -> str:
 
 def _time(plan: EnginePlan) -> str:
     if plan.seconds_expected is None:
-        return "time unknown until the first picture"
+        return "unknown until the first picture"
     return format_duration(plan.seconds_expected)

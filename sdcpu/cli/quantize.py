@@ -42,9 +42,8 @@ def quantize(source: Path, target: Path, tensor_type: str, force: bool, as_json:
 
     tensor_type = tensor_type.lower()
     check_file(target, force=force)
-    before = read_header(source).weights_size
     write_quantized(source, target, tensor_type)
-    after = read_header(target).weights_size
+    before, after = (read_header(path).weights_size for path in (source, target))
     if as_json:
         print_json(
             {"path": target.absolute(), "type": tensor_type, "bytes_in": before, "bytes_out": after}

@@ -47,11 +47,7 @@ def print_requirements(models: Sequence[Model], *, as_json: bool) -> None:
     rows = [
         (
             model.name,
-            "-"
-            if model.built_in
-            else size_text(model.download_size)
-            if model.download_size
-            else UNKNOWN,
+            _download_text(model),
             *(_memory_text(requirement) for requirement in requirements),
             *(_time_text(requirement) for requirement in requirements),
         )

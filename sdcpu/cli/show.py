@@ -36,7 +36,8 @@ def show(name: str, as_json: bool) -> None:
         if as_json:
             print_json(recipe)
         else:
-            print_fields([(key.replace("_", " "), _value_text(recipe[key])) for key in recipe])
+            said = {key: value for key, value in recipe.items() if value not in ("", [], None)}
+            print_fields([(key.replace("_", " "), _value_text(said[key])) for key in said])
         return
     from sdcpu.catalog import Catalog
     from sdcpu.settings import load_settings
@@ -72,9 +73,8 @@ def _model_fields(model: Model, located: Mapping[ModelFile, Path | None]) -> lis
             if value is not None
         ]
     for file, path in located.items():
-        source = (
-            file.repository or file.url or ("the package itself" if file.built_in else "your disk")
-        )
+        no_address = "the package itself" if file.built_in else "your disk"
+        source = file.repository or file.url or no_address
         size = "size unknown" if file.size is None else size_text(file.size)
         about = "about " if file.size_is_approximate else ""
         fields.append(("file", f"{file.role}: {file.path}"))

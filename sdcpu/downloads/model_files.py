@@ -40,9 +40,10 @@ def locate_files(model: Model, settings: Settings) -> dict[ModelFile, Path | Non
     Looks at the disk only: no network, no hashing. A file that another program put into the hub's
     cache is here, and `download_model` verifies it once.
 
-    >>> import sdcpu.settings
-    >>> model = sdcpu.registry.load_registry(None).find("sd-turbo")
-    >>> paths = locate_files(model, sdcpu.settings.load_settings({}))
+    >>> from sdcpu.registry import load_registry
+    >>> from sdcpu.settings import load_settings
+    >>> model = load_registry(None).find("sd-turbo")
+    >>> paths = locate_files(model, load_settings({}))
     >>> len(paths) == len(model.files)
     True
     """
@@ -209,8 +210,7 @@ def _quantize(
     yield DownloadProgress(file=target.name, done=0, total=0)
     with Lock(places.quantized_lock(target)) as lock:
         while not lock.acquired():
-            here = unfinished.stat().st_size if unfinished.is_file() else 0
-            yield DownloadProgress(file=target.name, done=here, total=0)
+            yield DownloadProgress(file=target.name, done=places.size_of(unfinished), total=0)
         source = places.original(file, settings)
         if source is not None and places.quantized(file, settings) is None:
             try:
@@ -223,6 +223,5 @@ def _quantize(
             places.record_quantized(file, settings, source_sha256=verified.sha256(source))
             if not settings.keep_original:
                 delete_original(file, settings)
-    if target.is_file():
-        size = target.stat().st_size
+    if size := places.size_of(target):
         yield DownloadProgress(file=target.name, done=size, total=size)

@@ -52,6 +52,14 @@ def original(file: ModelFile, settings: Settings) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 where there is none, also when it went away just now."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 # ------------------------------------------------------------------------- the hub's cache
 
 

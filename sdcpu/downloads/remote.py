@@ -52,8 +52,7 @@ class Remote:
         """Bytes still to come."""
         if self.target.is_file():
             return 0
-        here = self.partial.stat().st_size if self.partial.is_file() else 0
-        return max(0, (self.size or self.file.size or 0) - here)
+        return max(0, (self.size or self.file.size or 0) - places.size_of(self.partial))
 
 
 def describe(file: ModelFile, settings: Settings, timeout: float) -> Remote:
@@ -74,12 +73,16 @@ def _describe_on_hub(file: ModelFile, settings: Settings, timeout: float) -> Rem
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.utils import build_hf_headers
 
+    from sdcpu import __version__
+
     repository = file.repository or ""
     endpoint = settings.hub_endpoint.rstrip("/") if settings.hub_endpoint else None
     url = hf_hub_url(repository, file.path, revision=file.revision, endpoint=endpoint)
     # token=None: huggingface_hub looks for a login itself (HF_TOKEN, the file that `hf auth login`
     # writes), unless HF_HUB_DISABLE_IMPLICIT_TOKEN forbids it.
-    headers = build_hf_headers(token=settings.hub_token, library_name="sdcpu")
+    headers = build_hf_headers(
+        token=settings.hub_token, library_name="sdcpu", library_version=__version__
+    )
     found = get_hf_file_metadata(url, headers=headers, timeout=timeout, endpoint=endpoint)
     if not found.commit_hash or not found.etag or not _PLAIN_NAME.fullmatch(found.etag):
         raise NotAHubError("the headers X-Repo-Commit and ETag are missing")

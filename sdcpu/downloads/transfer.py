@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from sdcpu.downloads.locks import Lock
-from sdcpu.downloads.places import publish
+from sdcpu.downloads.places import publish, size_of
 from sdcpu.downloads.problems import (
     OversizeError,
     TruncationError,
@@ -81,7 +81,6 @@ class Retries:
         """
         import httpx2
 
-        self._task.check()
         if reached > self._reached:
             self._reached, self._failures = reached, 0
         self._failures += 1
@@ -132,8 +131,7 @@ def fetch(
 def _wait_for_the_other(remote: Remote, task: Task) -> None:
     """Show how far the process is that holds the lock."""
     task.check()
-    here = remote.partial.stat().st_size if remote.partial.is_file() else task.done
-    task.advance(here - task.done)
+    task.advance(max(0, size_of(remote.partial) - task.done))
 
 
 def _fetch_alone(remote: Remote, task: Task, patience: Patience) -> str:

@@ -8,6 +8,6 @@ the engine's own converter gives them, so a file has the size of the published o
 """
 
 from tests.checkpoints.catalog import CHECKPOINTS, Checkpoint
-from tests.checkpoints.writer import write_checkpoint
+from tests.checkpoints.writer import write_checkpoint, write_hollow_checkpoint
 
-__all__ = ["CHECKPOINTS", "Checkpoint", "write_checkpoint"]
+__all__ = ["CHECKPOINTS", "Checkpoint", "write_checkpoint", "write_hollow_checkpoint"]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from gguf import GGMLQuantizationType as Type
 from gguf import GGUFWriter, quants
-from gguf.constants import GGML_QUANT_SIZES
+from gguf.constants import GGML_QUANT_SIZES, GGUF_DEFAULT_ALIGNMENT
 
 TypeName = Literal["f32", "f16", "q8_0", "q4_0"]
 TYPES: dict[TypeName, Type] = {
@@ -59,6 +59,16 @@ def write_checkpoint(path: Path, shapes: Shapes, kind: TypeName) -> None:
         _write_gguf(path, list(shapes), kind)
 
 
+def write_hollow_checkpoint(path: Path, shapes: Shapes, kind: TypeName) -> None:
+    """Write the header of a GGUF checkpoint; its weights are a hole that takes no disk space."""
+    shapes = list(shapes)
+    _gguf_header(path, shapes, kind).close()
+    sizes = [path.stat().st_size]
+    sizes += [stored_size(shape, stored_type(name, shape, kind)) for name, shape in shapes]
+    with path.open("r+b") as file:
+        file.truncate(sum(size + -size % GGUF_DEFAULT_ALIGNMENT for size in sizes))
+
+
 def stored_type(name: str, shape: Shape, kind: TypeName) -> TypeName:
     """The type the engine's converter gives a tensor of a checkpoint that was f16."""
     if kind in ("f32", "f16") or not shape:
@@ -74,15 +84,22 @@ def stored_size(shape: Shape, kind: TypeName) -> int:
     return math.prod(shape) // block * block_size
 
 
-def _write_gguf(path: Path, shapes: list[tuple[str, Shape]], kind: TypeName) -> None:
+def _gguf_header(path: Path, shapes: list[tuple[str, Shape]], kind: TypeName) -> GGUFWriter:
     writer = GGUFWriter(path, "sdcpu-test")
     for name, shape in shapes:
         stored = stored_type(name, shape, kind)
         size = stored_size(shape, stored)
-        writer.add_tensor_info(name, shape, np.dtype(np.float16), size, raw_dtype=TYPES[stored])
+        writer.add_tensor_info(
+            name, shape or (1,), np.dtype(np.float16), size, raw_dtype=TYPES[stored]
+        )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
+    return writer
+
+
+def _write_gguf(path: Path, shapes: list[tuple[str, Shape]], kind: TypeName) -> None:
+    writer = _gguf_header(path, shapes, kind)
     for name, shape in shapes:
         writer.write_tensor_data(_random_bytes(name, shape, stored_type(name, shape, kind)))
     writer.close()

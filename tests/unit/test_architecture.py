@@ -21,7 +21,19 @@ LAYERS = (
     {"events", "images", "recipe", "inputs", "settings", "tensors", "native"}
     | {"hardware", "measurements", "protocol", "stopwatch", "registry", "families"}
     | {"gguf_file", "safetensors_file", "weights", "identification", "models", "models_file"},
-    {"local_models", "builds", "downloads", "memory", "plan", "demo", "accel", "default_model"},
+    {
+        "local_models",
+        "builds",
+        "downloads",
+        "buffers",
+        "memory",
+        "quality",
+        "fitting",
+        "plan",
+        "demo",
+        "accel",
+        "default_model",
+    },
     {"process", "child", "crash_report"},
     {"generator", "catalog", "jobs", "quantization", "report"},
     {"cli"},

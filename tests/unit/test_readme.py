@@ -49,7 +49,7 @@ def test_linked_files_exist() -> None:
 
 
 def test_the_configuration_is_accepted(tmp_path: Path) -> None:
-    (example,) = examples("toml")
+    _, example = examples("toml")
     config = tmp_path / "config.toml"
     config.write_text(example.text, encoding="utf-8")
     settings = load_settings({"SDCPU_CONFIG": str(config)})
@@ -58,6 +58,15 @@ def test_the_configuration_is_accepted(tmp_path: Path) -> None:
         written["default_model"],
         written["threads"],
     )
+
+
+def test_the_models_file_is_accepted(tmp_path: Path) -> None:
+    example, _ = examples("toml")
+    own = tmp_path / "models.toml"
+    own.write_text(example.text, encoding="utf-8")
+    registry = load_registry(own)
+    assert len(registry.find("portraits").files) == 3
+    assert registry.find("sd-turbo").defaults.steps == 2
 
 
 def test_environment_variables_are_the_real_ones() -> None:
@@ -71,9 +80,7 @@ def test_the_table_of_models_is_the_registry() -> None:
     rows = re.findall(r"^\| `([^`]+)` \| (.*?) \| (.*?) \|$", TEXT, re.M)
     models = load_registry(None).models.values()
     assert rows == [
-        (model.name, model.summary, model.license)
-        for model in models
-        if model.kind in ("image", "video")
+        (model.name, model.summary, model.license) for model in models if model.kind == "image"
     ]
 
 

@@ -21,8 +21,10 @@ from tests.hub import HubServer
 PATH = "model.gguf"
 DATA = bytes(range(256)) * 1600
 """400 KiB: many pieces, quickly sent."""
-QUICK = Patience(first_wait=0.01, timeout=0.2, longest_wait=2.0)
-"""As little patience as loopback needs."""
+QUICK = Patience(first_wait=0.01, timeout=10.0, longest_wait=2.0)
+"""Without waiting between attempts; an answer may take its time, also on a busy machine."""
+HASTY = Patience(first_wait=0.01, timeout=0.2, longest_wait=2.0)
+"""For a hub that falls silent."""
 
 
 @pytest.fixture(autouse=True)

@@ -88,19 +88,17 @@ def test_a_killed_download_goes_on(hub: HubServer, settings: Settings) -> None:
 
 
 def test_two_processes_share_one_download(hub: HubServer, settings: Settings) -> None:
-    hub.fault("slow", seconds=0.05)
-    with (
-        downloading(settings, hub.endpoint) as first,
-        downloading(settings, hub.endpoint) as second,
-    ):
-        told = [process.communicate(timeout=30) for process in (first, second)]
+    hub.fault("pause", after=200_000)
+    with downloading(settings, hub.endpoint) as first:
+        wait_until_bytes_come(first, 200_000)
+        with downloading(settings, hub.endpoint) as second:
+            wait_until_bytes_come(second, 200_000)  # which the first has received
+            hub.go_on()
+            told = [process.communicate(timeout=30) for process in (first, second)]
     assert [err for _, err in told] == ["", ""]
-    assert [out.splitlines()[-1] for out, _ in told] == ["finished", "finished"]
+    ends = [out.splitlines()[-2:] for out, _ in told]
+    assert ends == [[f"{SIZE} {SIZE}", "finished"]] * 2
     assert [each.sent for each in hub.downloads()] == [SIZE]
-    for out, _ in told:  # the one that waited has seen the other's bytes come
-        done = [int(line.split()[0]) for line in out.splitlines()[:-1]]
-        assert len({count for count in done if 0 < count < SIZE}) >= 2
-        assert done[-1] == SIZE
     assert content(MODEL, settings) == [DATA]
 
 
@@ -132,7 +130,7 @@ def test_leaving_early_stops_the_download_and_keeps_what_came(
             break
     started = time.monotonic()
     events.close()
-    assert time.monotonic() - started < 0.9
+    assert time.monotonic() - started < 2.0
     assert our_threads() == []
     (partial,) = leftovers(settings)
     kept = partial.stat().st_size
@@ -151,7 +149,7 @@ def test_leaving_while_another_process_downloads(hub: HubServer, settings: Setti
         assert any(event.done == 100_000 for event in events)
         started = time.monotonic()
         events.close()
-        assert time.monotonic() - started < 0.9
+        assert time.monotonic() - started < 2.0
         assert our_threads() == []
         other.kill()
 
@@ -163,6 +161,6 @@ def test_leaving_before_the_hub_has_answered(hub: HubServer, settings: Settings)
     next(events)
     started = time.monotonic()
     events.close()
-    assert time.monotonic() - started < 0.9
+    assert time.monotonic() - started < 2.0
     assert our_threads() == []
     assert len(hub.requests) == 1

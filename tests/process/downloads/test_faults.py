@@ -24,6 +24,7 @@ from sdcpu.settings import Settings
 from tests.hub import HubServer
 from tests.process.downloads.conftest import (
     DATA,
+    HASTY,
     PATH,
     QUICK,
     content,
@@ -46,6 +47,10 @@ def status(number: int, method: str = "HEAD", times: int | None = None, **header
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     values = {"kind": "status", "method": method, "status": number, "times": times}
     return values | {"headers": names}
+
+
+def patience_for(faults: Faults) -> Patience:
+    return HASTY if any(fault["kind"] == "hang" for fault in faults) else QUICK
 
 
 class Passing(NamedTuple):
@@ -81,7 +86,7 @@ def test_a_download_survives(case: Passing, hub: HubServer, settings: Settings) 
     for fault in case.faults:
         hub.fault(**fault)
     model = model_of(one_file())
-    download(model, settings)
+    download(model, settings, patience=patience_for(case.faults))
     assert content(model, settings) == [DATA]
     assert leftovers(settings) == []
     if case.sent is not None:
@@ -125,7 +130,9 @@ FAILING = {
     "500": Failing([status(500)], DownloadError, ("problem of its own (500)", AGAIN), 4),
     "503 for the bytes": Failing([status(503, "GET")], DownloadError, ("(503)", AGAIN), 5),
     "507": Failing([status(507)], DownloadError, ("problem of its own (507)", AGAIN), 1),
-    "418": Failing([status(418)], DownloadError, ("status 418",), 1),
+    "418": Failing(
+        [status(418, X_HF_Warning="teapot; short and stout")], DownloadError, ("status 418",), 1
+    ),
     "silent": Failing([body("hang", None, None)], DownloadError, ("did not answer in time", AGAIN)),
     "cut": Failing([body("cut", 0, None)], DownloadError, ("broke", "network", AGAIN)),
     "starts over, never ends": Failing(
@@ -156,7 +163,7 @@ def test_a_download_fails_in_words(
         hub.fault(**fault)
     model = model_of(one_file())
     with pytest.raises(DownloadError) as caught:
-        download(model, settings)
+        download(model, settings, patience=patience_for(case.faults))
     assert type(caught.value) is case.error
     said = f"{caught.value.message} {caught.value.hint}"
     assert [word for word in case.words if word not in said] == []
@@ -478,7 +485,7 @@ def test_a_plain_file_that_fails(
     for fault in faults:
         hub.fault(**fault)
     with pytest.raises(DownloadError) as caught:
-        download(model_of(file), settings)
+        download(model_of(file), settings, patience=patience_for(faults))
     assert type(caught.value) is error
     said = f"{caught.value.message} {caught.value.hint}"
     assert [word for word in words if word not in said] == []

@@ -118,7 +118,16 @@ def test_without_symbolic_links_the_file_itself_is_moved(
     assert download(model, settings) == []
 
 
-def test_the_hub_is_asked_nothing_else(hub: HubServer, settings: Settings) -> None:
+def test_the_hub_is_asked_nothing_else(
+    hub: HubServer, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not even what huggingface_hub asks its own hub once a day, for its user agent."""
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, hub.endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", False)
+    monkeypatch.setattr(constants, "AGENT_HARNESSES_PATH", str(tmp_path / "harnesses.json"))
+    monkeypatch.setattr(huggingface_hub.utils._detect_agent, "_registry", None)
     download(model_of(one_file()), settings)
     assert [(request.method, request.status) for request in hub.requests] == [
         ("HEAD", 302),

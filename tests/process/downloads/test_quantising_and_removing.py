@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import huggingface_hub
 import pytest
+from huggingface_hub.utils import WeakFileLock
 
 from sdcpu.downloads import download_model, locate_files, remove_model
 from sdcpu.errors import CancelledError, DownloadError, ModelError
@@ -86,6 +88,25 @@ def test_a_quantisation_that_fails_leaves_the_original(
     assert leftovers(settings) == []
     download(model_of(FILE), settings, halve)
     assert content(model_of(FILE), settings) == [SMALL]
+
+
+def test_what_another_process_has_quantised_meanwhile_is_not_downloaded_again(
+    hub: HubServer, settings: Settings, tmp_path: Path
+) -> None:
+    etag = hub.files["owner/name", "big-f16.gguf"].etag
+    elsewhere = settings_below(tmp_path / "elsewhere", hub.endpoint)
+    lock = Path(settings.hub_cache or "") / ".locks/models--owner--name" / f"{etag}.lock"
+    lock.parent.mkdir(parents=True)
+    download(model_of(FILE), elsewhere, halve)
+    hub.requests.clear()
+    with WeakFileLock(lock):
+        events = download_model(model_of(FILE), settings, halve)
+        while not hub.requests:
+            next(events)
+        shutil.copytree(elsewhere.cache_folder, settings.cache_folder)
+    assert [event.file for event in events][-1] == "big-f16-q8_0.gguf"
+    assert content(model_of(FILE), settings) == [SMALL]
+    assert hub.downloads() == []
 
 
 def test_another_pinned_version_is_quantised_again(hub: HubServer, settings: Settings) -> None:

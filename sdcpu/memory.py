@@ -1,0 +1,243 @@
+"""How much memory a picture will take, worked out before anything is loaded.
+
+The engine holds all weights while it works, and beside them one compute buffer at a time: for the
+prompt, for the steps, for the decoder. The largest buffer decides the peak. `scripts/bench memory`
+compares what is predicted here with measured peaks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sdcpu.buffers import MIB, Decoder, decoder_bytes, diffusion_buffer
+from sdcpu.families import FAMILIES
+from sdcpu.registry import FileRole, Model, ModelFile
+from sdcpu.weights import TensorInfo, WeightsHeader
+
+PARENT_PROCESS = 64 * MIB
+"""Our own process: 42 MB in a bare program, 86 MB on the command line with its progress bars."""
+ENGINE_PROCESS = 76 * MIB
+"""The engine's process without weights and buffers: Python, the library, its tokenizers, the work
+areas of its threads (16 MiB of them for direct convolutions) and what malloc keeps."""
+BYTES_PER_PIXEL_DECODED = 3 * 4 + 2 * 3
+"""The picture that was just decoded: its floats, the engine's bytes, the bytes on their way."""
+BYTES_PER_PIXEL_KEPT = 3
+"""Every picture of the request in our process."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Way:
+    """How a picture is made, as far as memory is concerned."""
+
+    width: int
+    """Pixels."""
+    height: int
+    decoder: Decoder
+    count: int = 1
+    """Pictures of the request; the engine draws one after the other."""
+    tile_size: int = 0
+    """Decode in tiles of this many latent pixels; 0: in one piece."""
+    flash_attention: bool = False
+    diffusion_conv_direct: bool = False
+    vae_conv_direct: bool = True
+    encodes: bool = False
+    """Whether the request brings pictures that must be encoded first."""
+    references: int = 0
+    """Reference pictures, whose latent pixels join the picture's."""
+    control: bool = False
+    """Whether a ControlNet looks on at every step."""
+    tiny_preview: bool = False
+    """Whether the tiny decoder shows every step although the full one makes the result."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryEstimate:
+    """Predicted memory in bytes, by what it is for."""
+
+    process: int
+    """Our process and the engine's, before any model."""
+    weights: int
+    """The model as the engine holds it."""
+    text: int
+    """Compute buffer for the prompt."""
+    sample: int
+    """Compute buffer for the steps."""
+    decode: int
+    """Compute buffer of the decoder, and the finished pictures."""
+    encode: int = 0
+    """Compute buffer for the pictures that the request brings."""
+
+    @property
+    def peak(self) -> int:
+        """The most that both processes hold together at any time."""
+        return self.process + self.weights + max(self.text, self.sample, self.decode, self.encode)
+
+
+def predict_memory(
+    model: Model, way: Way, headers: Mapping[ModelFile, WeightsHeader], *, extra_weights: int = 0
+) -> MemoryEstimate:
+    """Predict the memory of a request; files without a header count with their size.
+
+    `extra_weights` are bytes that the request brings along, such as LoRA files.
+    """
+    pixels = way.width * way.height
+    own_file = _has_decoder_file(model)
+    diffusion = diffusion_buffer(model.family)
+    sample = diffusion.size(
+        pixels / 64 * (1 + way.references),
+        flash_attention=way.flash_attention,
+        conv_direct=way.diffusion_conv_direct,
+    )
+    if way.control:
+        sample *= 2  # the ControlNet is a copy of the model's first half, with a buffer of its own
+    if way.tiny_preview:
+        sample += pixels * decoder_bytes(
+            model.family, "tiny", conv_direct=way.vae_conv_direct, own_file=own_file
+        )
+    per_pixel = decoder_bytes(
+        model.family, way.decoder, conv_direct=way.vae_conv_direct, own_file=own_file
+    )
+    kept = BYTES_PER_PIXEL_DECODED + BYTES_PER_PIXEL_KEPT * way.count
+    return MemoryEstimate(
+        process=PARENT_PROCESS + ENGINE_PROCESS,
+        weights=extra_weights
+        + sum(
+            _weights_of_file(file, headers.get(file), model, way)
+            for file in model.files
+            if is_loaded(file, way)
+        ),
+        text=round(diffusion.text),
+        sample=round(sample),
+        decode=round(per_pixel * _tile_pixels(model.family, way) + kept * pixels),
+        encode=round(per_pixel * pixels) if way.encodes else 0,
+    )
+
+
+def is_loaded(file: ModelFile, way: Way) -> bool:
+    """Whether the engine holds this file's weights for a request that is done this way."""
+    match file.role:
+        case FileRole.UPSCALER:
+            return False
+        case FileRole.TINY_DECODER:
+            return way.decoder == "tiny" or way.tiny_preview
+        case FileRole.VAE:
+            return way.decoder == "full"
+        case FileRole.LLM_VISION:
+            return way.encodes
+        case FileRole.CONTROL_NET:
+            return way.control
+        case _:
+            return True
+
+
+def main_tensor_type(headers: Mapping[ModelFile, WeightsHeader]) -> str:
+    """The type of most bytes of the diffusion model's matrices; "unknown" without a header."""
+    sizes: dict[str, int] = {}
+    for file, header in headers.items():
+        if file.role in (FileRole.MODEL, FileRole.DIFFUSION_MODEL):
+            for tensor in header.tensors:
+                if len(tensor.shape) == 2 and not is_decoder_tensor(tensor.name):
+                    sizes[tensor.type] = sizes.get(tensor.type, 0) + tensor.size
+    return max(sizes, key=lambda name: sizes[name], default="unknown")
+
+
+# ------------------------------------------------------------------------------------- weights
+
+_DECODER_PREFIXES = ("first_stage_model.", "vae.")
+_ENCODER_PARTS = ("encoder.", "quant_conv.", "encoder_")
+_NOT_LOADED = ("model_ema.", "alphas_cumprod", "betas", "denoiser.")
+_NOT_LOADED_OF_ROLE = {
+    FileRole.LLM: ("output.weight", "lm_head.weight"),
+    FileRole.T5XXL: ("encoder.embed_tokens.weight",),
+}
+"""What only a chat needs, and T5's second name for the same table."""
+_EMBEDDINGS = ("token_embd", "embed_tokens", "token_embedding", "shared")
+_ROW_TYPES = ("f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+"""Types in which the engine can look up rows; embeddings of another type become f32
+(support_get_rows in ggml_extend.hpp), which for a language model is more than a gigabyte."""
+_EXPANDED_EMBEDDINGS = {FileRole.LLM: 1_250_000_000, FileRole.T5XXL: 450_000_000}
+"""Bytes that come on top of a file of K-quants: Qwen3 4B, Qwen2.5-VL 7B and T5-XXL."""
+_HALF = ("f8_e4m3", "f8_e5m2")
+_AS_F32 = ("f64", "i64", "i32")
+
+
+def _weights_of_file(file: ModelFile, header: WeightsHeader | None, model: Model, way: Way) -> int:
+    if header is None:
+        return _weights_without_header(file, model)
+    decoder_is_elsewhere = file.role is FileRole.MODEL and _has_decoder_file(model)
+    return sum(
+        _bytes_in_memory(tensor, file.role)
+        for tensor in header.tensors
+        if _is_kept(tensor.name, file.role, way, decoder_is_elsewhere=decoder_is_elsewhere)
+    )
+
+
+def _is_kept(name: str, role: FileRole, way: Way, *, decoder_is_elsewhere: bool) -> bool:
+    """Whether the engine keeps this tensor of a file that it loads."""
+    if name.startswith(_NOT_LOADED) or name in _NOT_LOADED_OF_ROLE.get(role, ()):
+        return False
+    part = _name_in_decoder(name, role)
+    if part is None:
+        return True
+    if decoder_is_elsewhere or (way.decoder == "tiny" and role is not FileRole.TINY_DECODER):
+        return False
+    return way.encodes or not part.startswith(_ENCODER_PARTS)
+
+
+def _has_decoder_file(model: Model) -> bool:
+    return any(file.role is FileRole.VAE for file in model.files)
+
+
+def _weights_without_header(file: ModelFile, model: Model) -> int:
+    """A file that is not here yet: what the registry says of its size."""
+    size = file.size or 0
+    if file.quantize is None:
+        in_k_quants = "_k" in file.name.lower()
+        return size + (_EXPANDED_EMBEDDINGS.get(file.role, 0) if in_k_quants else 0)
+    # Only matrices are quantised: a third of SD 1.5's bytes (2133 MB as f16, 1801 as q8_0, 1625 as
+    # q4_0), nearly all of a transformer's.
+    matrices = 0.36 if diffusion_buffer(model.family).direct else 0.97
+    bits = {"q8_0": 8.5, "q6_k": 6.6, "q5_0": 5.5, "q5_1": 6.0, "q4_0": 4.5, "q4_1": 5.0}
+    smaller = bits.get(file.quantize, 4.5 if file.quantize.startswith("q4") else 16) / 16
+    return round(size * (1 - matrices + matrices * smaller))
+
+
+def _bytes_in_memory(tensor: TensorInfo, role: FileRole) -> int:
+    """The engine keeps matrices as the file has them; kernels become f16, vectors f32."""
+    values = math.prod(tensor.shape)
+    if len(tensor.shape) >= 4:
+        return 2 * values
+    # A ControlNet is set up before its file is read, so its matrices get the default type.
+    if len(tensor.shape) <= 1 or tensor.type in _AS_F32 or role is FileRole.CONTROL_NET:
+        return 4 * values
+    if tensor.type in _HALF:
+        return 2 * values
+    table = tensor.name.removesuffix(".weight").rpartition(".")[2]
+    if table == "position_embedding" or (table in _EMBEDDINGS and tensor.type not in _ROW_TYPES):
+        return 4 * values
+    return tensor.size
+
+
+def is_decoder_tensor(name: str) -> bool:
+    """Whether a tensor of a whole model belongs to its decoder (or encoder) of pictures."""
+    return name.startswith(_DECODER_PREFIXES)
+
+
+def _name_in_decoder(name: str, role: FileRole) -> str | None:
+    """The tensor's name inside the autoencoder; None when it is no part of one."""
+    if role in (FileRole.VAE, FileRole.TINY_DECODER):
+        return name.removeprefix("first_stage_model.").removeprefix("vae.").removeprefix("tae.")
+    if role is FileRole.MODEL and is_decoder_tensor(name):
+        return name.split(".", 1)[1]
+    return None
+
+
+def _tile_pixels(family: str, way: Way) -> int:
+    """Pixels of the picture that one tile of the decoder covers."""
+    if not way.tile_size:
+        return way.width * way.height
+    scale = FAMILIES[family].latent_scale if family in FAMILIES else 8
+    side = way.tile_size * scale
+    return min(side, way.width) * min(side, way.height)

@@ -1,0 +1,216 @@
+"""The decision how a picture is made, with reasons: a pure function of facts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from sdcpu.buffers import Decoder
+from sdcpu.builds import Build
+from sdcpu.errors import InvalidRequestError
+from sdcpu.figures import size_text
+from sdcpu.fitting import Scene, find_room, find_way
+from sdcpu.hardware import Hardware
+from sdcpu.images import ImageRequest
+from sdcpu.measurements import Conditions, Measurements, format_duration
+from sdcpu.memory import MemoryEstimate, Way, main_tensor_type
+from sdcpu.quality import fill_request
+from sdcpu.registry import FileRole, Model, ModelFile
+from sdcpu.weights import WeightsHeader
+
+TWO_PASS_SAMPLERS = frozenset({"heun", "dpm2", "dpm++2s_a", "res_2s"})
+"""Samplers that ask the model twice for every step."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnginePlan:
+    """How a picture will be made."""
+
+    model: Model
+    build: Build
+    request: ImageRequest
+    """Every open value is filled in; the size is what the engine draws."""
+    threads: int
+    flash_attention: bool
+    """Attention without the matrix of scores in memory."""
+    diffusion_conv_direct: bool
+    """Convolutions of the diffusion model without im2col."""
+    vae_conv_direct: bool
+    """Convolutions of the decoder without im2col."""
+    decoder: Decoder
+    tile_size: int
+    """Decode in tiles of this many latent pixels; 0: in one piece."""
+    upscale_to: tuple[int, int] | None
+    """Enlarge the drawn picture to this width and height; None: leave it."""
+    files: tuple[ModelFile, ...]
+    """The model's files, in the order in which they are downloaded."""
+    download_size: int
+    """Bytes to download first; files of unknown size are not counted."""
+    memory: MemoryEstimate
+    memory_needed: int
+    """Bytes at the predicted peak, both processes together."""
+    memory_available: int
+    """Bytes that may be used; the needed ones fit with a margin (`sdcpu.fitting.SAFETY_MARGIN`)."""
+    seconds_expected: float | None
+    """For the whole request, loading included; None until something like it was measured here."""
+    stage_seconds: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """Seconds expected of each stage, as far as known."""
+    conditions: Conditions
+    """What decides the time; measured seconds are recorded under it."""
+    surprises: tuple[str, ...]
+    """The reasons that a person should hear beforehand: what is not as asked for, or as usual."""
+    reasons: tuple[str, ...]
+    """Why it is done so, plain sentences; what changes the picture or the time comes first."""
+
+
+def make_plan(
+    model: Model,
+    request: ImageRequest,
+    hardware: Hardware,
+    build: Build,
+    *,
+    headers: Mapping[ModelFile, WeightsHeader],
+    measurements: Measurements,
+    threads: int | None = None,
+    memory_limit: int | None = None,
+    memory_held: int = 0,
+    extra_weights: int = 0,
+    accel: str = "auto",
+    missing_files: Collection[ModelFile] = (),
+) -> EnginePlan:
+    """Decide how to make the picture that a request asks for.
+
+    Args:
+        model: What draws it.
+        request: What is wanted; what it leaves open is filled in.
+        hardware: The machine.
+        build: The engine.
+        headers: Headers of the model's files that are here; others count with their size.
+        measurements: What this machine measured before.
+        threads: Threads to use; None: as many as suit the machine.
+        memory_limit: Bytes that both processes may use together; None: what is free.
+        memory_held: Bytes that our engine's process has already and will use again.
+        extra_weights: Bytes of weights that the request brings along, such as LoRA files.
+        accel: Kernels of our own, "auto" or "off"; there are none yet.
+        missing_files: Files that must be downloaded first.
+
+    Raises:
+        InvalidRequestError: the model cannot do what is asked for.
+        NotEnoughMemoryError: it fits in no way; the message has the figures, the hint a way out.
+    """
+    if model.kind != "image":
+        raise InvalidRequestError(
+            f"{model.name} cannot draw: it is of the kind {model.kind.replace('_', ' ')!r}.",
+            hint="sdcpu models lists the ones that draw.",
+        )
+    filled = fill_request(request, model)
+    room = find_room(hardware, memory_limit, memory_held)
+    scene = Scene(model=model, headers=headers, extra_weights=extra_weights)
+    fitting = find_way(scene, filled.request, may_fall_back=request.decoder == "auto", room=room)
+    way, memory = fitting.way, fitting.memory
+    drawn = replace(filled.request, decoder=way.decoder)
+    thread_count, thread_reason = choose_threads(hardware, threads)
+    machine = f"{hardware.cpu_name} | {build.name} {build.version}"
+    conditions = _conditions(machine, thread_count, scene, drawn, way)
+    seconds = measurements.estimate(conditions)
+    surprises = (*filled.reasons, *fitting.reasons)
+    reasons = [*surprises, thread_reason]
+    if accel not in ("auto", "off"):
+        reasons.append("The engine computes with its own kernels: sdcpu brings none yet.")
+    reasons.append(
+        f"At its peak it takes {size_text(memory.peak)} of {size_text(room.size)} {room.name}: "
+        f"{size_text(memory.weights)} for the model, the rest to compute with."
+    )
+    if seconds is not None:
+        reasons.append(
+            f"{format_duration(seconds).capitalize()}, from what this machine measured before."
+        )
+    return EnginePlan(
+        model=model,
+        build=build,
+        request=drawn,
+        threads=thread_count,
+        flash_attention=way.flash_attention,
+        diffusion_conv_direct=way.diffusion_conv_direct,
+        vae_conv_direct=way.vae_conv_direct,
+        decoder=way.decoder,
+        tile_size=way.tile_size,
+        upscale_to=filled.upscale_to,
+        files=model.files,
+        download_size=sum(file.size or 0 for file in missing_files if not file.built_in),
+        memory=memory,
+        memory_needed=memory.peak,
+        memory_available=room.size,
+        seconds_expected=seconds,
+        stage_seconds=measurements.stages(conditions),
+        conditions=conditions,
+        surprises=surprises,
+        reasons=tuple(reasons),
+    )
+
+
+def choose_threads(hardware: Hardware, asked: int | None) -> tuple[int, str]:
+    """How many threads to use, and why: one for each core that this process may use.
+
+    A second thread on a core, or one on a slow core of a hybrid processor, would hold the others
+    up: every operation of the engine waits for its last thread.
+
+    >>> from sdcpu.hardware import detect_hardware
+    >>> choose_threads(detect_hardware(), 3)
+    (3, '3 threads, as asked for.')
+    """
+    if asked is not None:
+        return asked, f"{_threads_text(asked)}, as asked for."
+    cores = hardware.usable_cores
+    count, reason = (
+        cores,
+        (f"this process may use {cores} of {hardware.physical_cores} physical cores."),
+    )
+    fast = hardware.usable_performance_cores
+    if fast and fast < cores:
+        count, reason = (
+            fast,
+            (f"one for each performance core; the {cores - fast} slower ones would hold them up."),
+        )
+    if hardware.cpu_quota is not None and hardware.cpu_quota < count:
+        count = max(1, math.floor(hardware.cpu_quota))
+        reason = f"the container may use {hardware.cpu_quota:g} CPUs' worth of time."
+    return count, f"{_threads_text(count)}: {reason}"
+
+
+def _threads_text(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
+
+
+def _conditions(
+    machine: str, threads: int, scene: Scene, request: ImageRequest, way: Way
+) -> Conditions:
+    return Conditions(
+        machine=machine,
+        threads=threads,
+        family=scene.model.family,
+        tensor_type=main_tensor_type(scene.headers),
+        weights=scene.memory(way).weights,
+        width=way.width,
+        height=way.height,
+        passes=_passes(request),
+        count=request.count,
+        loras=len(request.loras) + sum(f.role is FileRole.LORA for f in scene.model.files),
+        control=way.control,
+        references=way.references,
+        flash_attention=way.flash_attention,
+        diffusion_conv_direct=way.diffusion_conv_direct,
+        vae_conv_direct=way.vae_conv_direct,
+        decoder=way.decoder,
+        tile_size=way.tile_size,
+    )
+
+
+def _passes(request: ImageRequest) -> int:
+    """How often the diffusion model is asked for one picture."""
+    steps = float(request.steps or 1)
+    if request.init_image is not None:
+        steps = max(1.0, steps * request.strength)
+    guided = 1 if request.cfg_scale == 1 else 2
+    return round(steps) * guided * (2 if request.sampler in TWO_PASS_SAMPLERS else 1)

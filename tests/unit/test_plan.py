@@ -1,0 +1,373 @@
+"""The plan: threads, what is given up to fit the memory, refusals, time, reasons."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdcpu.builds import Build
+from sdcpu.errors import InvalidRequestError, NotEnoughMemoryError
+from sdcpu.fitting import SAFETY_MARGIN
+from sdcpu.hardware import Hardware
+from sdcpu.images import ImageRequest
+from sdcpu.measurements import Measurements
+from sdcpu.plan import EnginePlan, choose_threads, make_plan
+from sdcpu.registry import Defaults, FileRole, Model, ModelFile
+from sdcpu.weights import WeightsHeader
+from tests.unit.headers import model, sd15
+
+GB = 10**9
+MACHINE = Hardware(
+    cpu_name="Some CPU",
+    architecture="x86_64",
+    system="Linux",
+    logical_cores=8,
+    physical_cores=4,
+    usable_cpus=tuple(range(8)),
+    usable_cores=4,
+    memory_total=16 * GB,
+    memory_available=12 * GB,
+)
+BUILD = Build(name="cpu", title="", library=Path("lib.so"), version="0.4.7", usable=True)
+NOWHERE = Measurements(Path("/nowhere"))
+SD15 = sd15()
+
+
+def plan(
+    made: tuple[Model, dict[ModelFile, WeightsHeader]] = SD15,
+    *,
+    available: int = 12 * GB,
+    hardware: Hardware = MACHINE,
+    measurements: Measurements = NOWHERE,
+    limit: int | None = None,
+    threads: int | None = None,
+    accel: str = "auto",
+    held: int = 0,
+    **request: object,
+) -> EnginePlan:
+    """Plan with SD 1.5 (q8_0, TAESD) on a machine with four cores, unless told otherwise."""
+    return make_plan(
+        made[0],
+        ImageRequest(prompt="a lighthouse", **request),  # type: ignore[arg-type]
+        replace(hardware, memory_available=available),
+        BUILD,
+        headers=made[1],
+        measurements=measurements,
+        memory_limit=limit,
+        memory_held=held,
+        threads=threads,
+        accel=accel,
+    )
+
+
+# ------------------------------------------------------------------------------------- threads
+
+
+@pytest.mark.parametrize(
+    ("facts", "asked", "threads", "reason"),
+    [
+        ({}, None, 4, "4 threads: this process may use 4 of 4 physical cores."),
+        ({"usable_cores": 1}, None, 1, "1 thread: this process may use 1 of 4 physical cores."),
+        ({"cpu_quota": 2.5}, None, 2, "2 threads: the container may use 2.5 CPUs' worth of time."),
+        ({"cpu_quota": 0.3}, None, 1, "1 thread: the container may use 0.3 CPUs' worth of time."),
+        ({"cpu_quota": 64.0}, None, 4, "4 threads: this process may use 4 of 4 physical cores."),
+        (
+            {"usable_cores": 10, "usable_performance_cores": 6, "physical_cores": 10},
+            None,
+            6,
+            "6 threads: one for each performance core; the 4 slower ones would hold them up.",
+        ),
+        (
+            {"usable_cores": 4, "usable_performance_cores": 0, "physical_cores": 10},
+            None,
+            4,
+            "4 threads: this process may use 4 of 10 physical cores.",
+        ),
+        (
+            {"usable_cores": 10, "usable_performance_cores": 6, "cpu_quota": 3.0},
+            None,
+            3,
+            "3 threads: the container may use 3 CPUs' worth of time.",
+        ),
+        ({"cpu_quota": 1.0}, 7, 7, "7 threads, as asked for."),
+    ],
+)
+def test_threads(facts: dict[str, object], asked: int | None, threads: int, reason: str) -> None:
+    hardware = replace(MACHINE, **facts)  # type: ignore[arg-type]
+    assert choose_threads(hardware, asked) == (threads, reason)
+
+
+# -------------------------------------------------------------------------------------- memory
+
+
+def test_the_fastest_way_while_it_fits() -> None:
+    made = plan()
+    assert not made.flash_attention
+    assert made.vae_conv_direct
+    assert made.tile_size == 0
+    assert made.decoder == made.request.decoder == "tiny"
+    assert made.memory_needed == pytest.approx(2.33e9, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("available", "request_", "flash", "tiled", "decoder"),
+    [
+        pytest.param(3 * GB, {}, False, False, "tiny", id="all fits"),
+        pytest.param(2.3 * GB, {}, True, False, "tiny", id="flash attention saves the scores"),
+        pytest.param(3 * GB, {"decoder": "full"}, False, False, "full", id="the full decoder fits"),
+        pytest.param(
+            2.62 * GB, {"decoder": "full"}, False, True, "full", id="tiles save the decoder's"
+        ),
+        pytest.param(2.4 * GB, {"decoder": "full"}, True, True, "full", id="both"),
+        pytest.param(2.4 * GB, {"quality": "best"}, True, True, "full", id="best: both"),
+        pytest.param(
+            2.13 * GB, {"quality": "best"}, True, False, "tiny", id="best: the tiny decoder"
+        ),
+    ],
+)
+def test_speed_is_given_up_before_the_decoder(
+    available: float, request_: dict[str, object], flash: bool, tiled: bool, decoder: str
+) -> None:
+    made = plan(available=int(available), **request_)  # type: ignore[arg-type]
+    assert made.flash_attention is flash
+    assert bool(made.tile_size) is tiled
+    assert made.decoder == decoder
+    words = " ".join(made.reasons)
+    assert ("Flash attention, to fit" in words) is flash
+    assert ("in tiles, to fit" in words) is tiled
+    assert ("tiny decoder, to fit" in words) is (request_ != {} and decoder == "tiny")
+
+
+def test_larger_tiles_come_first() -> None:
+    sizes = {
+        plan(available=int(free * GB), decoder="full", width=1024, height=1024).tile_size
+        for free in (6, 3)
+    }
+    assert sizes == {0, 64}
+
+
+def test_the_tightest_limit_counts() -> None:
+    made = plan(limit=4 * GB)
+    assert (made.memory_available, "of 4.0 GB memory allowed" in made.reasons[-1]) == (
+        4 * GB,
+        True,
+    )
+    container = replace(MACHINE, memory_limit=6 * GB, memory_limit_available=3 * GB)
+    made = plan(hardware=container, limit=4 * GB)
+    assert made.memory_available == 3 * GB
+    assert "memory left in the container" in made.reasons[-1]
+
+
+def test_what_the_engine_holds_already_counts_as_free() -> None:
+    assert plan(available=GB, held=2 * GB).memory_available == 3 * GB
+    with pytest.raises(NotEnoughMemoryError):
+        plan(available=GB)
+
+
+def test_memory_that_nobody_can_tell_is_no_limit() -> None:
+    unknown = replace(MACHINE, memory_total=0)
+    assert plan(hardware=unknown, available=0).memory_available > 100 * GB
+    assert plan(hardware=unknown, available=0, limit=4 * GB).memory_available == 4 * GB
+
+
+def test_what_the_engine_holds_does_not_raise_the_users_limit() -> None:
+    with pytest.raises(NotEnoughMemoryError):
+        plan(held=2 * GB, limit=GB)
+
+
+def test_a_refusal_has_figures_and_a_way_out() -> None:
+    with pytest.raises(NotEnoughMemoryError) as caught:
+        plan(available=2 * GB, width=1024, height=1024)
+    error = caught.value
+    assert "1024x1024 needs 2.2 GB" in error.message
+    assert "2.0 GB of free memory" in error.message
+    assert error.details["memory_available"] == 2 * GB
+    width, height = error.details["largest_width"], error.details["largest_height"]
+    assert f"{width}x{height} pixels would fit" in error.hint
+    assert plan(available=2 * GB, width=width, height=height)
+    assert isinstance(width, int)
+    with pytest.raises(NotEnoughMemoryError):
+        plan(available=2 * GB, width=width + 64, height=width + 64)
+
+
+def test_a_smaller_type_is_proposed_where_it_helps() -> None:
+    with pytest.raises(NotEnoughMemoryError, match=r"needs 2\.2 GB") as caught:
+        plan(sd15("f16"), available=int(1.95 * GB), width=256, height=256)
+    assert "q4_0 file of the model would fit" in caught.value.hint
+    with pytest.raises(NotEnoughMemoryError) as caught:
+        plan(sd15("q4_0"), available=int(1.5 * GB), width=256, height=256)
+    assert "q4_0" not in caught.value.hint
+    assert "smaller model" in caught.value.hint
+
+
+def test_a_limit_of_the_users_can_be_raised() -> None:
+    with pytest.raises(NotEnoughMemoryError) as caught:
+        plan(limit=GB)
+    assert caught.value.hint == "Allow it more memory."
+
+
+# ------------------------------------------------------------------------------------- decoder
+
+
+def test_without_a_tiny_decoder_the_full_one_draws() -> None:
+    assert plan(sd15(tiny=False)).decoder == "full"
+    assert plan(sd15(tiny=False), quality="draft").decoder == "full"
+
+
+@pytest.mark.parametrize(
+    ("made", "decoder"),
+    [
+        pytest.param(sd15(tiny=False), "tiny", id="no tiny one"),
+        pytest.param(
+            model(
+                "sd1",
+                {
+                    FileRole.DIFFUSION_MODEL: ("sd15", "q8_0"),
+                    FileRole.TINY_DECODER: ("taesd", "f16"),
+                },
+            ),
+            "full",
+            id="no full one",
+        ),
+    ],
+)
+def test_a_decoder_that_is_not_there(
+    made: tuple[Model, dict[ModelFile, WeightsHeader]], decoder: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=f"has no {decoder} decoder"):
+        plan(made, decoder=decoder)
+
+
+def test_best_takes_the_full_decoder() -> None:
+    assert plan(quality="best").decoder == "full"
+
+
+@pytest.mark.parametrize("kind", ["lora", "upscaler", "video", "control_net"])
+def test_models_that_do_not_draw(kind: str) -> None:
+    with pytest.raises(InvalidRequestError, match="cannot draw"):
+        plan((replace(SD15[0], kind=kind), SD15[1]))  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------------------------- time
+
+
+def test_the_time_is_known_after_the_first_picture(tmp_path: Path) -> None:
+    measurements = Measurements(tmp_path)
+    first = plan(measurements=measurements)
+    assert first.seconds_expected is None
+    assert first.stage_seconds == {}
+    taken = {"load": 1.0, "text": 1.0, "sample": 40.0, "decode": 4.0}
+    measurements.record(first.conditions, taken)
+    second = plan(measurements=measurements)
+    assert second.seconds_expected == pytest.approx(46)
+    assert second.stage_seconds == pytest.approx(taken)
+    assert "About 45 s, from what this machine measured before." in second.reasons
+
+
+@pytest.mark.parametrize(
+    ("request_", "passes"),
+    [
+        ({"steps": 10, "cfg_scale": 1}, 10),
+        ({"steps": 10, "cfg_scale": 7}, 20),
+        ({"steps": 10, "cfg_scale": 1, "sampler": "heun"}, 20),
+        ({"steps": 10, "cfg_scale": 1, "init_image": "a.png", "strength": 0.3}, 3),
+        ({"steps": 10, "cfg_scale": 1, "init_image": "a.png", "strength": 0.0}, 1),
+    ],
+)
+def test_evaluations_of_the_model(request_: dict[str, object], passes: int) -> None:
+    assert plan(**request_).conditions.passes == passes  # type: ignore[arg-type]
+
+
+def test_what_slows_the_steps_is_part_of_the_conditions() -> None:
+    conditions = plan(loras=(("a.gguf", 1.0),), control_image="c.png").conditions
+    assert (conditions.loras, conditions.control, conditions.references) == (1, True, 0)
+    assert plan(ref_images=("a.png", "b.png")).conditions.references == 2
+
+
+# ------------------------------------------------------------------------------------- reasons
+
+
+def test_reasons_are_sentences_and_the_surprising_ones_come_first() -> None:
+    made = plan(available=int(2.3 * GB), width=500, quality="best", decoder="tiny")
+    assert [reason.split()[0] for reason in made.reasons] == [
+        "Quality",
+        "Drawn",
+        "Flash",
+        "4",
+        "At",
+    ]
+    assert all(reason.endswith(".") for reason in made.reasons)
+
+
+def test_kernels_that_do_not_exist_are_not_promised() -> None:
+    assert not any("kernels" in reason for reason in plan().reasons)
+    assert any("brings none yet" in reason for reason in plan(accel="on").reasons)
+
+
+def test_download_size_counts_what_is_missing() -> None:
+    files = (
+        ModelFile(role=FileRole.MODEL, path="m", size=100),
+        ModelFile(role=FileRole.TINY_DECODER, path="t", size=None),
+        ModelFile(role=FileRole.LORA, path="l", size=7, built_in=True),
+    )
+    made = make_plan(
+        Model(name="m", summary="", family="sd1", files=files, defaults=Defaults()),
+        ImageRequest(prompt=""),
+        MACHINE,
+        BUILD,
+        headers={},
+        measurements=NOWHERE,
+        missing_files=files,
+    )
+    assert made.download_size == 100
+    assert made.files == files
+
+
+# ------------------------------------------------------------------------- what always holds
+
+
+@settings(max_examples=30)
+@given(
+    limit=st.integers(GB // 2, 20 * GB),
+    side=st.tuples(st.integers(1, 24), st.integers(1, 24)),
+    quality=st.sampled_from((None, "draft", "balanced", "best")),
+    decoder=st.sampled_from(("auto", "tiny", "full")),
+    preview=st.sampled_from(("none", "tae")),
+    count=st.integers(1, 50),
+)
+def test_a_plan_always_fits_the_limit(
+    limit: int, side: tuple[int, int], quality: str | None, decoder: str, preview: str, count: int
+) -> None:
+    request = {
+        "width": 64 * side[0],
+        "height": 64 * side[1],
+        "quality": quality,
+        "decoder": decoder,
+        "preview": preview,
+        "count": count,
+    }
+    try:
+        made = plan(available=100 * GB, limit=limit, **request)  # type: ignore[arg-type]
+    except NotEnoughMemoryError:
+        return
+    assert made.memory_needed * (1 + SAFETY_MARGIN) <= made.memory_available == limit
+    assert made.memory_needed == made.memory.peak
+    request_made = made.request
+    open_values = (request_made.steps, request_made.cfg_scale, request_made.guidance)
+    assert None not in (*open_values, request_made.sampler, request_made.scheduler)
+
+
+@settings(max_examples=20)
+@given(low=st.integers(GB, 8 * GB), more=st.integers(0, 4 * GB))
+def test_more_memory_never_makes_it_slower(low: int, more: int) -> None:
+    try:
+        tight = plan(limit=low)
+    except NotEnoughMemoryError:
+        return
+    roomy = plan(limit=low + more)
+    assert roomy.flash_attention <= tight.flash_attention
+    assert (roomy.tile_size == 0) >= (tight.tile_size == 0)
