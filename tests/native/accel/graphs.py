@@ -93,7 +93,9 @@ class Tensor:
             if i < len(strides):
                 struct.nb[i] = strides[i]
             else:
-                struct.nb[i] = struct.nb[i - 1] * (struct.ne[i - 1] if kind in _PLAIN or i > 1 else 1)
+                struct.nb[i] = struct.nb[i - 1] * (
+                    struct.ne[i - 1] if kind in _PLAIN or i > 1 else 1
+                )
         if kind not in _PLAIN:  # rows of bytes: nb[0] is the size of a block
             block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(TYPES[kind])]
             struct.nb[0] = size
@@ -150,7 +152,7 @@ def library() -> ctypes.CDLL:
 
 
 def compute(variant: str, nodes: Sequence[Tensor], threads: int = 1) -> list[int]:
-    """Compute the nodes: for each 1 where a kernel ran, 2 where another did its work, 0 for neither."""
+    """Compute the nodes: 1 for each where a kernel ran, 2 where another did its work, else 0."""
     pointers = (_Pointer * len(nodes))(*(ctypes.pointer(node.struct) for node in nodes))
     computed = (ctypes.c_int * len(nodes))()
     chosen = library().sdcpu_accel_test_compute(
@@ -195,5 +197,5 @@ def _random_blocks(values: Array, kind: str) -> npt.NDArray[np.uint8]:
 
 def relative_error(got: Array, wanted: Array) -> float:
     """The length of the difference as a part of the length of what is wanted."""
-    difference = np.linalg.norm((got.astype(np.float64) - wanted).ravel())
-    return float(difference / max(np.linalg.norm(wanted.ravel()), 1e-30))
+    error = float(np.linalg.norm((got.astype(np.float64) - wanted).ravel()))
+    return error / max(float(np.linalg.norm(wanted.ravel())), 1e-30)

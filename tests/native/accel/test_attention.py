@@ -10,9 +10,7 @@ from tests.native.accel.graphs import VARIANTS, Array, Tensor, compute, relative
 MOST_ERROR = {"avx2": 1e-5, "avx512": 1e-5, "bf16": 1.5e-2, "int8": 1.5e-2}
 
 
-def attend(
-    query: Array, key: Array, value: Array, mask: Array | None, scale: float
-) -> Array:
+def attend(query: Array, key: Array, value: Array, mask: Array | None, scale: float) -> Array:
     """Softmax attention in double precision; [head][row][element]."""
     share = query.shape[1] // key.shape[1]
     key, value = np.repeat(key, share, 1), np.repeat(value, share, 1)

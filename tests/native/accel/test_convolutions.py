@@ -129,9 +129,7 @@ def test_bytes_do_not_depend_on_the_threads(variant: str, size: tuple[int, int])
     generator = np.random.default_rng(7)
     pictures = generator.standard_normal((1, 320, *size)).astype(np.float32)
     weights = generator.standard_normal((64, 320, 3, 3))
-    seen = {
-        run_once(variant, pictures, weights, threads).tobytes() for threads in (1, 2, 3, 5, 8)
-    }
+    seen = {run_once(variant, pictures, weights, threads).tobytes() for threads in (1, 2, 3, 5, 8)}
     assert len(seen) == 1
 
 

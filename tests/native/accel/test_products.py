@@ -1,6 +1,7 @@
 """Matrix products of every type of weights."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,17 +31,17 @@ BLOCKS = {
 }
 
 
-def most_error(variant: str, kind: str, weights: Array, inputs: Array) -> Array:
+def most_error(variant: str, kind: str, weights: Array, inputs: Array) -> npt.NDArray[np.float64]:
     """The largest error that rounding can cause: operands to bf16 or int8, sums to floats."""
-    products = np.abs(inputs) @ np.abs(weights).swapaxes(-1, -2)
-    sums = (weights.shape[-1] + 8) * 2.0**-24 * products
+    products: npt.NDArray[np.float64] = np.abs(inputs) @ np.abs(weights).swapaxes(-1, -2)
+    sums: npt.NDArray[np.float64] = (weights.shape[-1] + 8) * 2.0**-24 * products
     if variant == "int8" and kind in ("q8_0", "q4_0") and weights.shape[-1] % 32 == 0:
         blocks = inputs.reshape(*inputs.shape[:-1], -1, 32)
         largest = np.repeat(np.abs(blocks).max(-1), 32, -1)
         steps = largest / 254 * 1.001
-        return sums + steps @ np.abs(weights).swapaxes(-1, -2) + 1e-6 * products
+        return np.asarray(sums + steps @ np.abs(weights).swapaxes(-1, -2) + 1e-6 * products)
     if variant in ("bf16", "int8"):
-        return sums + 2.0**-6.99 * products
+        return np.asarray(sums + 2.0**-6.99 * products)
     return sums
 
 

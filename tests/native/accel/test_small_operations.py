@@ -172,11 +172,18 @@ def test_softmax(
 @pytest.mark.parametrize("name", ["add", "mul"])
 @pytest.mark.parametrize(
     "shape",
-    [(2, 5, 7, 40), (1, 5, 7, 40), (1, 1, 1, 1), (1, 5, 1, 1), (2, 5, 1, 1), (1, 1, 1, 40), (1, 1, 7, 40), (2, 1, 7, 1)],
+    [
+        (2, 5, 7, 40),
+        (1, 5, 7, 40),
+        (1, 1, 1, 1),
+        (1, 5, 1, 1),
+        (2, 5, 1, 1),
+        (1, 1, 1, 40),
+        (1, 1, 7, 40),
+        (2, 1, 7, 1),
+    ],
 )
-def test_sums_and_products_are_broadcast(
-    variant: str, name: str, shape: tuple[int, ...]
-) -> None:
+def test_sums_and_products_are_broadcast(variant: str, name: str, shape: tuple[int, ...]) -> None:
     a, b = normal(7, 2, 5, 7, 40), normal(8, *shape)
     out = result(*a.shape).operation(name, [Tensor(a), Tensor(b)])
     assert compute(variant, [out], 3) == [1]
