@@ -11,7 +11,8 @@
 //
 // Layouts, in units unless said:
 //   weights    [16][output channels][input channels]              shared, or of six output channels in place
-//   tiles      [16][panels][channel units][panel lanes]           one block of tiles, channel_block channels
+//   tiles      [16][panels][channel units][panel lanes]           one block of tiles, one pass: channel_block channels
+//              where the weights are transformed in place: [block][pass] of these, shared
 //   products   [output channel][16][block_tiles] floats           of one block of tiles
 // A vector holds `width` tiles side by side: outputs whose width is a multiple of 2 * width, and,
 // with AVX-512, also outputs 16 wide, where a vector holds two rows of 8 tiles.
@@ -159,22 +160,59 @@ SDCPU_INLINE void transform_input(const float *channel, const Convolution &c, in
     }
 }
 
-// The block of `vectors` vectors of tiles from `tile` on, input channels [first, first + count).
-void transform_inputs(const Convolution &c, int64_t tile, int vectors, int64_t first, int count, Unit *tiles) {
-    const size_t units = static_cast<size_t>((count + per_unit - 1) / per_unit);
-    for (int k = 0; k < count; k += per_unit)
+// One block of tiles, and the input channels [begin, end) that are transformed and multiplied together.
+struct Pass {
+    int64_t block, begin, end;
+
+    size_t units() const { return static_cast<size_t>(divide_up(end - begin, per_unit)); }
+};
+
+int64_t pass_count(const Convolution &c) { return divide_up(c.channels, channel_block); }
+
+Pass pass_of(const Convolution &c, int64_t block, int64_t i) {
+    return {block, i * channel_block, lesser((i + 1) * channel_block, c.channels)};
+}
+
+constexpr size_t pass_size = static_cast<size_t>(16) * block_tiles * (channel_block / per_unit); // units of its tiles
+
+// The vectors of tiles in a block: the last one may have fewer.
+int vectors_in(const Convolution &c, int64_t block) {
+    return at_most((tile_count(c) - block * block_tiles) / width, block_tiles / width);
+}
+
+// Transforms the input channels [begin, end) of a pass.
+void transform_inputs(const Convolution &c, const Pass &pass, int64_t begin, int64_t end, Unit *tiles) {
+    const int vectors = vectors_in(c, pass.block);
+    const size_t units = pass.units();
+    for (int64_t k = begin; k < end; k += per_unit)
         for (int j = 0; j < vectors; j++) {
             Vector even[16], odd[16];
-            const float *channel = c.input + static_cast<size_t>(first + k) * c.channel_stride;
-            transform_input(channel, c, tile + j * width, even);
-            if constexpr (per_unit == 2) transform_input(channel + c.channel_stride, c, tile + j * width, odd);
+            const int64_t tile = pass.block * block_tiles + j * width;
+            const float *channel = c.input + static_cast<size_t>(k) * c.channel_stride;
+            transform_input(channel, c, tile, even);
+            if constexpr (per_unit == 2) transform_input(channel + c.channel_stride, c, tile, odd);
             const int panel = j / tile_vectors, panel_vectors = at_most(vectors - panel * tile_vectors, tile_vectors);
             Unit *out = tiles + static_cast<size_t>(panel) * units * panel_lanes +
-                        static_cast<size_t>(k / per_unit) * panel_vectors * width + (j % tile_vectors) * width;
+                        static_cast<size_t>((k - pass.begin) / per_unit) * panel_vectors * width + (j % tile_vectors) * width;
 #pragma GCC unroll 16
             for (int position = 0; position < 16; position++)
                 store_lanes(out + static_cast<size_t>(position) * units * block_tiles, even[position],
                             per_unit == 2 ? odd[position] : even[position]);
+        }
+}
+
+// products += tiles x weights, at all 16 positions, for up to tile_rows output channels.
+void multiply_positions(const Pass &pass, int vectors, const Unit *tiles, const Unit *weights, const WeightPlace &place,
+                        int rows, float *products) {
+    const size_t units = pass.units(), products_stride = static_cast<size_t>(16) * block_tiles;
+    for (int position = 0; position < 16; position++)
+        for (int p = 0; p * tile_vectors < vectors; p++) {
+            const int panel_vectors = at_most(vectors - p * tile_vectors, tile_vectors);
+            multiply_tile(rows, panel_vectors, static_cast<int>(units),
+                          tiles + position * units * block_tiles + static_cast<size_t>(p) * units * panel_lanes,
+                          weights + static_cast<size_t>(position * place.rows) * place.stride, place.stride,
+                          products + position * block_tiles + p * panel_lanes, products_stride, panel_vectors * width,
+                          pass.begin > 0 ? accumulate : overwrite);
         }
 }
 
@@ -219,7 +257,7 @@ Winograd winograd_way(const Convolution &c) {
         return Winograd::none;
     if (c.channels < 32 || c.channels % 2 || c.out_channels < 32) return Winograd::none;
     const int64_t blocks = winograd_blocks(c);
-    if (blocks <= 2) return Winograd::weights_in_place;
+    if (blocks <= 2) return Winograd::shared_tiles;
     if (blocks < 4 || static_cast<int64_t>(winograd_weights_size(c)) > most_weight_bytes) return Winograd::none;
     return Winograd::shared_weights;
 }
@@ -235,47 +273,61 @@ void winograd_weights(const Convolution &c, Range channels, uint32_t *weights) {
     transform_weights(c, channels, {0, c.channels}, place);
 }
 
-void winograd_convolve(const Convolution &c, const uint32_t *shared_weights, Range blocks, Range channels) {
+// A piece is a quarter of a pass.
+constexpr int64_t piece_channels = channel_block / 4;
+
+int64_t winograd_tile_pieces(const Convolution &c) {
+    return winograd_blocks(c) * divide_up(c.channels, piece_channels);
+}
+
+size_t winograd_tiles_size(const Convolution &c) {
+    return sizeof(Unit) * pass_size * static_cast<size_t>(winograd_blocks(c) * pass_count(c));
+}
+
+void winograd_tiles(const Convolution &c, Range pieces, uint32_t *tiles) {
+    const int64_t pieces_per_block = divide_up(c.channels, piece_channels);
+    for (int64_t i = pieces.begin; i < pieces.end; i++) {
+        const int64_t block = i / pieces_per_block, channel = i % pieces_per_block * piece_channels;
+        const int64_t number = channel / channel_block;
+        transform_inputs(c, pass_of(c, block, number), channel, lesser(channel + piece_channels, c.channels),
+                         tiles + static_cast<size_t>(block * pass_count(c) + number) * pass_size);
+    }
+}
+
+void winograd_convolve(const Convolution &c, const uint32_t *shared_weights, const uint32_t *shared_tiles, Range blocks,
+                       Range channels) {
     const size_t products_stride = static_cast<size_t>(16) * block_tiles;
-    auto *tiles = static_cast<Unit *>(
-        thread_scratch(Scratch::tiles, sizeof(Unit) * 16 * (channel_block / per_unit) * block_tiles));
+    auto *own_tiles = static_cast<Unit *>(thread_scratch(Scratch::tiles, sizeof(Unit) * pass_size));
     auto *products = static_cast<float *>(thread_scratch(
         Scratch::tile_products, sizeof(float) * static_cast<size_t>(channels.end - channels.begin) * products_stride));
     auto *own_weights = static_cast<Unit *>(
         thread_scratch(Scratch::tile_weights, sizeof(Unit) * 16 * tile_rows * (channel_block / per_unit)));
 
     for (int64_t block = blocks.begin; block < blocks.end; block++) {
-        const int64_t tile = block * block_tiles;
-        const int vectors = at_most((tile_count(c) - tile) / width, block_tiles / width);
-        for (int64_t k = 0; k < c.channels; k += channel_block) {
-            const int count = at_most(c.channels - k, channel_block);
-            const size_t units = static_cast<size_t>((count + per_unit - 1) / per_unit);
-            transform_inputs(c, tile, vectors, k, count, tiles);
+        const int vectors = vectors_in(c, block);
+        for (int64_t number = 0; number < pass_count(c); number++) {
+            const Pass pass = pass_of(c, block, number);
+            const Unit *tiles = own_tiles;
+            if (shared_tiles) tiles = shared_tiles + static_cast<size_t>(block * pass_count(c) + number) * pass_size;
+            else transform_inputs(c, pass, pass.begin, pass.end, own_tiles);
             for (int64_t o = channels.begin; o < channels.end; o += tile_rows) {
                 const int rows = at_most(channels.end - o, tile_rows);
-                WeightPlace weights = {own_weights, o, tile_rows, channel_block / per_unit};
-                const Unit *first_weights = own_weights;
+                WeightPlace place = {own_weights, o, tile_rows, channel_block / per_unit};
+                const Unit *weights = own_weights;
                 if (shared_weights) {
-                    weights.rows = c.out_channels;
-                    weights.stride = static_cast<size_t>(divide_up(c.channels, per_unit));
-                    first_weights = shared_weights + static_cast<size_t>(o) * weights.stride + k / per_unit;
+                    place.rows = c.out_channels;
+                    place.stride = static_cast<size_t>(divide_up(c.channels, per_unit));
+                    weights = shared_weights + static_cast<size_t>(o) * place.stride + pass.begin / per_unit;
                 } else {
-                    transform_weights(c, {o, o + rows}, {k, k + count}, weights);
+                    transform_weights(c, {o, o + rows}, {pass.begin, pass.end}, place);
                 }
-                float *out = products + static_cast<size_t>(o - channels.begin) * products_stride;
-                for (int position = 0; position < 16; position++)
-                    for (int p = 0; p * tile_vectors < vectors; p++) {
-                        const int panel_vectors = at_most(vectors - p * tile_vectors, tile_vectors);
-                        multiply_tile(rows, panel_vectors, static_cast<int>(units),
-                                      tiles + position * units * block_tiles + static_cast<size_t>(p) * units * panel_lanes,
-                                      first_weights + static_cast<size_t>(position * weights.rows) * weights.stride,
-                                      weights.stride, out + position * block_tiles + p * panel_lanes, products_stride,
-                                      panel_vectors * width, k > 0 ? accumulate : overwrite);
-                    }
+                multiply_positions(pass, vectors, tiles, weights, place, rows,
+                                   products + static_cast<size_t>(o - channels.begin) * products_stride);
             }
         }
         for (int64_t o = channels.begin; o < channels.end; o++)
-            transform_outputs(c, o, tile, vectors, products + static_cast<size_t>(o - channels.begin) * products_stride);
+            transform_outputs(c, o, block * block_tiles, vectors,
+                              products + static_cast<size_t>(o - channels.begin) * products_stride);
     }
 }
 

@@ -82,8 +82,8 @@ struct Attention {
 // How a 3x3 convolution goes through Winograd's transform.
 enum class Winograd {
     none,             // not this one
-    shared_weights,   // all threads transform the weights once, then share the tiles
-    weights_in_place, // few tiles: each thread transforms the weights of its own output channels
+    shared_weights, // the weights are transformed first, then the threads share the tiles
+    shared_tiles,   // few tiles: these are transformed first, then the threads share the output channels
 };
 
 // Products of 8-bit integers for q8_0 and q4_0 weights: the activations are quantised in blocks of 32.
@@ -108,11 +108,14 @@ struct Kernels {
     void (*attention)(const Attention &, Range query_groups); // groups of tile_rows queries, head after head
 
     Winograd (*winograd_way)(const Convolution &);
-    size_t (*winograd_weights_size)(const Convolution &);
     int64_t (*winograd_blocks)(const Convolution &); // blocks of tiles
+    size_t (*winograd_weights_size)(const Convolution &); // bytes of all transformed weights
     void (*winograd_weights)(const Convolution &, Range channels, uint32_t *weights);
-    // weights null: transformed on the way (Winograd::weights_in_place)
-    void (*winograd)(const Convolution &, const uint32_t *weights, Range blocks, Range channels);
+    int64_t (*winograd_tile_pieces)(const Convolution &);
+    size_t (*winograd_tiles_size)(const Convolution &); // bytes of all transformed tiles of a picture
+    void (*winograd_tiles)(const Convolution &, Range pieces, uint32_t *tiles);
+    // One of the two is shared by all threads; the other is null, and transformed on the way.
+    void (*winograd)(const Convolution &, const uint32_t *weights, const uint32_t *tiles, Range blocks, Range channels);
 
     void (*silu)(float *out, const float *in, int64_t count);
     void (*gelu)(float *out, const float *in, int64_t count);

@@ -9,6 +9,10 @@ Winograd winograd_way(const Convolution &c);
 size_t winograd_weights_size(const Convolution &c);
 int64_t winograd_blocks(const Convolution &c);
 void winograd_weights(const Convolution &c, Range channels, uint32_t *weights);
-void winograd_convolve(const Convolution &c, const uint32_t *weights, Range blocks, Range channels);
+int64_t winograd_tile_pieces(const Convolution &c);
+size_t winograd_tiles_size(const Convolution &c);
+void winograd_tiles(const Convolution &c, Range pieces, uint32_t *tiles);
+void winograd_convolve(const Convolution &c, const uint32_t *shared_weights, const uint32_t *shared_tiles, Range blocks,
+                       Range channels);
 
 } // namespace sdcpu::SDCPU_VARIANT

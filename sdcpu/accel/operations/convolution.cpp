@@ -37,32 +37,49 @@ void go_to_picture(Convolution &c, const Task &task, int64_t i) {
     if (task.fusion.residual) c.residual = floats_at(task.fusion.residual, 0, 0, i);
 }
 
-void run_winograd(const Task &task, Convolution &c, Winograd way) {
+// The weights are transformed once, then blocks of tiles are shared.
+void share_tiles(const Task &task, Convolution &c) {
     const Kernels &kernels = task.kernels;
-    const int64_t pictures = task.result->ne[3], blocks = kernels.winograd_blocks(c);
-    if (way == Winograd::shared_weights) {
-        auto *weights = static_cast<uint32_t *>(task.team.shared_memory(kernels.winograd_weights_size(c)));
-        Share channels = task.team.share(c.out_channels, 4);
-        for (Range range; channels.take(range);) kernels.winograd_weights(c, range, weights);
-        task.team.wait();
-        Share tiles = task.team.share(pictures * blocks);
-        for (Range piece; tiles.take(piece);)
-            for (int64_t i = piece.begin; i < piece.end; i++) {
-                go_to_picture(c, task, i / blocks);
-                kernels.winograd(c, weights, {i % blocks, i % blocks + 1}, {0, c.out_channels});
-            }
-        return;
-    }
-    // Every piece transforms the tiles again: as few pieces as there are threads.
-    const int64_t steps = (c.out_channels + kernels.tile_rows - 1) / kernels.tile_rows;
-    const int64_t per_thread = (steps + task.team.count - 1) / task.team.count * kernels.tile_rows;
-    const Range channels = {std::min(task.team.index * per_thread, c.out_channels),
-                            std::min((task.team.index + 1) * per_thread, c.out_channels)};
-    if (channels.begin == channels.end) return;
-    for (int64_t picture = 0; picture < pictures; picture++) {
-        go_to_picture(c, task, picture);
-        kernels.winograd(c, nullptr, {0, blocks}, channels);
-    }
+    const int64_t blocks = kernels.winograd_blocks(c);
+    auto *weights = static_cast<uint32_t *>(task.team.shared_memory(kernels.winograd_weights_size(c)));
+    Share channels = task.team.share(c.out_channels, 4);
+    for (Range range; channels.take(range);) kernels.winograd_weights(c, range, weights);
+    task.team.wait();
+    Share share = task.team.share(task.result->ne[3] * blocks);
+    for (Range piece; share.take(piece);)
+        for (int64_t i = piece.begin; i < piece.end; i++) {
+            go_to_picture(c, task, i / blocks);
+            kernels.winograd(c, weights, nullptr, {i % blocks, i % blocks + 1}, {0, c.out_channels});
+        }
+}
+
+// The tiles are transformed once, then output channels are shared.
+void share_channels(const Task &task, Convolution &c) {
+    constexpr int64_t least_groups = 16; // 96 channels: reading all tiles once more costs little beside these
+    const Kernels &kernels = task.kernels;
+    const int64_t pictures = task.result->ne[3], pieces = kernels.winograd_tile_pieces(c);
+    const size_t picture_size = kernels.winograd_tiles_size(c) / sizeof(uint32_t);
+    auto *tiles = static_cast<uint32_t *>(
+        task.team.shared_memory(static_cast<size_t>(pictures) * picture_size * sizeof(uint32_t)));
+    Share inputs = task.team.share(pictures * pieces);
+    for (Range piece; inputs.take(piece);)
+        for (int64_t i = piece.begin; i < piece.end; i++) {
+            go_to_picture(c, task, i / pieces);
+            kernels.winograd_tiles(c, {i % pieces, i % pieces + 1}, tiles + static_cast<size_t>(i / pieces) * picture_size);
+        }
+    task.team.wait();
+    const int64_t groups = (c.out_channels + kernels.tile_rows - 1) / kernels.tile_rows;
+    Share share = task.team.share(pictures * groups, std::min(least_groups, groups));
+    for (Range piece; share.take(piece);)
+        for (int64_t i = piece.begin; i < piece.end;) { // the part of the piece in one picture
+            const int64_t picture = i / groups, end = std::min(piece.end, (picture + 1) * groups);
+            const Range channels = {(i - picture * groups) * kernels.tile_rows,
+                                    std::min((end - picture * groups) * kernels.tile_rows, c.out_channels)};
+            go_to_picture(c, task, picture);
+            kernels.winograd(c, nullptr, tiles + static_cast<size_t>(picture) * picture_size,
+                             {0, kernels.winograd_blocks(c)}, channels);
+            i = end;
+        }
 }
 
 } // namespace
@@ -77,8 +94,12 @@ bool run_convolution(const Task &task) {
     if (!convolution_runs(task.result)) return false;
     Convolution c = first_picture(task);
     const Winograd way = task.kernels.winograd_way(c);
-    if (way != Winograd::none) {
-        run_winograd(task, c, way);
+    if (way == Winograd::shared_weights) {
+        share_tiles(task, c);
+        return true;
+    }
+    if (way == Winograd::shared_tiles) {
+        share_channels(task, c);
         return true;
     }
     const Grid grid = cut(task.result->ne[3], c.pixels(), c.out_channels, task.team.count, task.kernels.panel_lanes,
