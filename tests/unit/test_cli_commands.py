@@ -82,8 +82,8 @@ def test_examples_are_there() -> None:
 def test_the_whole_help(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, "--help")
     assert all(f"  {name} " in text for name in COMMANDS)
-    assert run([]) == 2
-    assert "generate" in capsys.readouterr().err
+    assert '\n    sdcpu generate "a lighthouse at dawn"\n    sdcpu models\n' in text
+    assert said(capsys) == text
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
