@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sdcpu.errors import ModelNotDownloadedError
+from sdcpu.figures import size_text
 from sdcpu.models import Model
 
 
@@ -43,11 +44,10 @@ def choose_model(
         )
     recommended = next((model for model in ranked if fits(model)), None)
     if recommended and may_download:
-        size = recommended.download_size / 1e9
         return Choice(
             model=recommended,
             reason=f"No model is here yet: {recommended.name} suits this machine "
-            f"({size:.1f} GB to download, licence {recommended.license}).",
+            f"({size_text(recommended.download_size)} to download, licence {recommended.license}).",
         )
     shipped = shipped_model(candidates)
     why = "none may be downloaded" if recommended else "none of the known ones fits the memory"

@@ -8,14 +8,15 @@ left alone.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-import os
 import statistics
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from sdcpu.whole_file import written_whole
 
 FILE_NAME = "measurements.json"
 FORMAT = 1
@@ -199,15 +200,8 @@ def _seconds(value: object) -> float:
 
 
 def _write(file: Path, curves: _Curves) -> None:
-    """Write the file in one piece: a reader sees the old one or the new one."""
-    try:
+    """Write the file; where that cannot be done, times are not remembered, and nothing else."""
+    with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{FILE_NAME}.")
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump({"format": FORMAT, "curves": curves}, stream, indent=1)
-        Path(temporary).replace(file)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
+        with written_whole(file) as stream:
+            stream.write(json.dumps({"format": FORMAT, "curves": curves}, indent=1).encode())

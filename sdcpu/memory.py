@@ -154,6 +154,8 @@ _NOT_LOADED_OF_ROLE = {
 }
 """What only a chat needs, and T5's second name for the same table."""
 _EMBEDDINGS = ("token_embd", "embed_tokens", "token_embedding", "shared")
+_POSITIONS = ("position_embedding", "pos_embed")
+"""Tables that become f32 whatever they were; that of SD 3.5 medium has 226 million values."""
 _ROW_TYPES = ("f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 """Types in which the engine can look up rows; embeddings of another type become f32
 (support_get_rows in ggml_extend.hpp), which for a language model is more than a gigabyte."""
@@ -215,7 +217,7 @@ def _bytes_in_memory(tensor: TensorInfo, role: FileRole) -> int:
     if tensor.type in _HALF:
         return 2 * values
     table = tensor.name.removesuffix(".weight").rpartition(".")[2]
-    if table == "position_embedding" or (table in _EMBEDDINGS and tensor.type not in _ROW_TYPES):
+    if table in _POSITIONS or (table in _EMBEDDINGS and tensor.type not in _ROW_TYPES):
         return 4 * values
     return tensor.size
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdcpu.errors import InvalidRequestError
+from sdcpu.whole_file import written_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,21 +44,10 @@ def save_picture(
     options: dict[str, Any] = {"quality": 95} if picture_format != "PNG" else {}
     if recipe is not None:
         options |= _recipe_options(recipe, picture_format)
-    temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        with os.fdopen(handle, "wb") as file:
+        with written_whole(path, overwrite=overwrite) as file:
             image.save(file, picture_format, **options)
-        Path(temporary).chmod(0o666 & ~_umask())
-        if overwrite:
-            Path(temporary).replace(path)
-        else:
-            # A hard link, unlike a rename, refuses to replace what appeared meanwhile.
-            os.link(temporary, path)
-            Path(temporary).unlink()
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise InvalidRequestError(
             f"The picture cannot be written to {path}: {error.strerror or error}.",
             hint="Choose another place with -o.",
@@ -198,10 +187,3 @@ def _stored_texts(path: Path) -> tuple[str, str]:
     text = comment[len(_UNICODE_PREFIX) :].decode("utf-16-be", errors="replace")
     shown, _, written = text.partition(_JSON_MARK)
     return shown, written
-
-
-def _umask() -> int:
-    """The mask of new files' rights, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

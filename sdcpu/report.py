@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sdcpu.errors import InvalidRequestError
 from sdcpu.events import DownloadProgress, Progress
+from sdcpu.whole_file import written_whole
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -49,7 +48,7 @@ class StageReport:
     stage: str
     seconds: float
     parent_peak: int
-    """Bytes; 0 when the stage was shorter than the interval of the samples."""
+    """Bytes."""
     children_peak: int
 
 
@@ -71,8 +70,9 @@ class Recorder:
         self._stage = "start"
         self._stage_began = self._began
         self._stage_seconds: dict[str, float] = {}
+        self._sampling = threading.Lock()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._sample, name="sdcpu-memory", daemon=True)
+        self._thread = threading.Thread(target=self._sample_on, name="sdcpu-memory", daemon=True)
 
     def __enter__(self) -> Recorder:
         """Begin to sample."""
@@ -116,16 +116,21 @@ class Recorder:
     def _reach(self, stage: str) -> None:
         if stage == self._stage:
             return
+        self._sample()  # so that no stage is too short to be seen
         now = time.monotonic()
         spent = self._stage_seconds.get(self._stage, 0.0)
         self._stage_seconds[self._stage] = spent + now - self._stage_began
         self._stage, self._stage_began = stage, now
 
+    def _sample_on(self) -> None:
+        while not self._ended.wait(self._interval):
+            self._sample()
+
     def _sample(self) -> None:
         import psutil
 
         this_process = psutil.Process()
-        while not self._ended.wait(self._interval):
+        with self._sampling:
             self.samples.append(
                 MemorySample(
                     seconds=round(time.monotonic() - self._began, 3),
@@ -146,15 +151,10 @@ def write_report(path: Path, report: Mapping[str, object]) -> None:
         InvalidRequestError: it cannot be written there.
     """
     text = json.dumps(plain(report), indent=2, ensure_ascii=False) + "\n"
-    temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).replace(path)
+        with written_whole(path) as file:
+            file.write(text.encode())
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise InvalidRequestError(
             f"The report cannot be written to {path}: {error.strerror or error}."
         ) from error

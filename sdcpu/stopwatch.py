@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+_STAGES = ("load", "text", "sample", "decode")
+"""In their order; all but the first come again for every picture."""
+
 
 class Stopwatch:
     """Turns what the engine reaches into seconds per stage and seconds left.
 
-    Until a step was seen, the estimate is the expected seconds of the plan; from then on the steps
-    of this very picture count, and the plan only for what comes after them.
+    Until a step was seen, the estimate is the expected seconds of the plan; from then on what was
+    measured with this very request counts, and the plan only for what comes for the first time.
     """
 
     def __init__(
@@ -20,14 +23,19 @@ class Stopwatch:
         expected: Mapping[str, float] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Start; `expected` are seconds of each stage for all pictures together."""
         self._clock = clock
         self._pictures = pictures
-        self._expected = dict(expected or {})
-        self._start = self._stage_start = clock()
+        # Seconds of each stage of one picture. Without sampling there is no estimate; the other
+        # stages are short beside it.
+        self._costs = dict.fromkeys(_STAGES, 0.0)
+        del self._costs["sample"]
+        for stage, seconds in (expected or {}).items():
+            self._costs[stage] = seconds if stage == "load" else seconds / pictures
+        self._start = self._stage_start = self._last = clock()
         self._stage = ""
+        self._picture = 1
         self._seconds: dict[str, float] = {}
-        self._step_seconds: float | None = None
-        self._steps_before = 0
 
     @property
     def seconds(self) -> float:
@@ -44,37 +52,26 @@ class Stopwatch:
     def reached(self, stage: str, step: int = 0, steps: int = 0, picture: int = 1) -> float | None:
         """Note that a stage began or a step ended; return the seconds left, None while unknown."""
         now = self._clock()
-        if stage != self._stage:
-            if self._stage:
-                spent = now - self._stage_start
-                self._seconds[self._stage] = self._seconds.get(self._stage, 0.0) + spent
-            self._stage, self._stage_start = stage, now
-            self._step_seconds = None if stage != "sample" else self._step_seconds
-        if stage == "sample":
-            return self._left_sampling(now, step, steps, picture)
-        if stage == "decode":
-            return self._left_decoding(now, step, steps)
-        return self._sum_expected(after=stage)
-
-    def _left_sampling(self, now: float, step: int, steps: int, picture: int) -> float | None:
-        done = (picture - 1) * steps + step
-        if done and step:
-            self._step_seconds = (now - self._stage_start) / done
-        decoding = self._expected.get("decode", 0.0)
-        if self._step_seconds is None:
-            expected = self._expected.get("sample")
-            return None if expected is None else expected + decoding
-        return self._step_seconds * (steps * self._pictures - done) + decoding
-
-    def _left_decoding(self, now: float, step: int, steps: int) -> float | None:
+        if (stage, picture) != (self._stage, self._picture):
+            # With a step already done, it began when the last one ended.
+            self._begin(stage, picture, at=self._last if step else now)
+        self._last = now
         spent = now - self._stage_start
         if step and steps:
-            return spent / step * (steps - step)
-        expected = self._expected.get("decode")
-        return None if expected is None else max(0.0, expected - spent)
+            self._costs[stage] = spent / step * steps
+            left = self._costs[stage] - spent
+        else:
+            left = max(0.0, self._costs.get(stage, 0.0) - spent)
+        return left + self._of_later_stages() if "sample" in self._costs else None
 
-    def _sum_expected(self, *, after: str) -> float | None:
-        order = ("load", "text", "sample", "decode")
-        if "sample" not in self._expected:
-            return None
-        return sum(self._expected.get(stage, 0.0) for stage in order[order.index(after) :])
+    def _begin(self, stage: str, picture: int, *, at: float) -> None:
+        if self._stage:
+            spent = at - self._stage_start
+            self._costs[self._stage] = spent
+            self._seconds[self._stage] = self._seconds.get(self._stage, 0.0) + spent
+        self._stage, self._picture, self._stage_start = stage, picture, at
+
+    def _of_later_stages(self) -> float:
+        rest = sum(self._costs[stage] for stage in _STAGES[_STAGES.index(self._stage) + 1 :])
+        whole_picture = sum(self._costs[stage] for stage in _STAGES[1:])
+        return rest + whole_picture * (self._pictures - self._picture)

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; errors are printed, what comes back is the exit code."""
     try:
-        code = sdcpu.main(list(arguments), prog_name="sdcpu", standalone_mode=False)
+        code = sdcpu.main(list(arguments) or ["--help"], prog_name="sdcpu", standalone_mode=False)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "sdcpu"
@@ -101,7 +101,11 @@ def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="'sdcpu COMMAND --help' explains a command.",
+    epilog="""\b
+Examples:
+  sdcpu generate "a lighthouse at dawn"
+  sdcpu models
+'sdcpu COMMAND --help' explains a command.""",
 )
 @click.option(
     "--version",
@@ -112,9 +116,4 @@ def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -
     help="Print the version.",
 )
 def sdcpu() -> None:
-    r"""Make pictures from text on an ordinary computer, without a graphics card.
-
-    \b
-    sdcpu generate "a lighthouse at dawn"
-    sdcpu models
-    """
+    """Make pictures from text on an ordinary computer, without a graphics card."""

@@ -137,9 +137,16 @@ def _engine() -> Iterator[Finding]:
     yield Finding(name="engine", text=f"{build.name}: {build.title}, {build.version}")
     with EngineProcess(library=build.library, environment=child_environment()) as process:
         started = process.start()
-    yield Finding(name="engine", text=f"starts: {started.version} {started.commit}")
-    yield Finding(name="engine", text=" ".join(started.system_info.split()))
+    known = [text for text in (started.version, started.commit) if text != "unknown"]
+    yield Finding(name="engine", text=" ".join(["starts", *known]))
+    yield Finding(name="engine", text=f"compiled for {_features(started.system_info)}")
     cancels = "within a step" if started.cancels_in_place else "by ending its process"
     yield Finding(name="engine", text=f"cancels {cancels}")
     for note in started.notes:
         yield Finding(name="engine", text=note)
+
+
+def _features(system_info: str) -> str:
+    """What the engine was compiled for, of a text like "AVX2 = 1 | NEON = 0 |"."""
+    facts = (fact.partition(" = ") for fact in system_info.split("|"))
+    return ", ".join(name.strip() for name, _, value in facts if value.strip() == "1") or "?"

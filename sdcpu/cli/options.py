@@ -117,8 +117,10 @@ def machine_options(command: Decorated) -> Decorated:
             metavar="SIZE",
             help='The most memory to use, such as "4 GiB".',
         ),
-        _option("--build", **machine, metavar="NAME", help="The build of the engine."),
-        _option("--accel", **machine, metavar="NAME", help="Faster CPU kernels: auto or off."),
+        _option("--build", **machine, metavar="NAME", help="The build of the engine: cpu."),
+        _option(
+            "--accel", **machine, metavar="NAME", help="Kernels of our own: auto or off; none yet."
+        ),
         _option(
             "--offline/--online", **machine, default=None, help="Whether the network may be used."
         ),

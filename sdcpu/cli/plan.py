@@ -23,7 +23,7 @@ from sdcpu.cli.output import print_fields, print_json
     epilog="""\b
 Examples:
   sdcpu plan
-  sdcpu plan sd15-q8 -W 768 -H 768 --memory-limit "4 GiB\"""",
+  sdcpu plan sd15-q8_0 -W 768 -H 768 --memory-limit "4 GiB\"""",
 )
 @click.argument("model", required=False)
 @request_options

@@ -69,5 +69,5 @@ def _steps(steps: int | None) -> str:
 
 def _time(plan: EnginePlan) -> str:
     if plan.seconds_expected is None:
-        return "unknown until the first picture"
+        return "not known yet"
     return format_duration(plan.seconds_expected)

@@ -30,6 +30,9 @@ STAGES = {
 }
 """The stages in words."""
 
+BAR_WIDTH = 20
+"""Columns; what stands beside it must fit a terminal of 80."""
+
 SECONDS_BETWEEN_LINES = 30
 """A log that nobody watches needs no more."""
 
@@ -79,7 +82,8 @@ class _LineDisplay(_NoDisplay):
 
     def show(self, event: object) -> None:
         if isinstance(event, DownloadProgress):
-            self._line((event.file,), f"downloading {event.file}: {_download_figures(event)}")
+            words, figures = _download_words(event, event.file), _download_figures(event)
+            self._line((event.file,), f"{words}: {figures}" if figures else words)
         elif isinstance(event, Progress):
             self._line((event.stage, event.picture), _stage_line(event))
 
@@ -97,11 +101,12 @@ class _BarDisplay(_NoDisplay):
         from rich.console import Console
         from rich.progress import BarColumn, SpinnerColumn, TextColumn
         from rich.progress import Progress as Bar
+        from rich.table import Column
 
         self._bar: Bar = Bar(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=BAR_WIDTH),
             _time_left_column(),
             console=Console(stderr=True),
             transient=True,
@@ -125,8 +130,8 @@ class _BarDisplay(_NoDisplay):
 
     def show(self, event: object) -> None:
         if isinstance(event, DownloadProgress):
-            name = event.file.rpartition("/")[2]
-            self._update(f"downloading {name}", event.done, event.total, event.seconds_left)
+            words = _download_words(event, event.file.rpartition("/")[2])
+            self._update(words, event.done, event.total, event.seconds_left)
             self._bar.update(self._task, figures=_download_figures(event))
         elif isinstance(event, Progress):
             self._update(_stage_words(event), event.step, event.steps, event.seconds_left)
@@ -139,8 +144,10 @@ class _BarDisplay(_NoDisplay):
         self._bar.start()
 
     def _update(self, text: str, done: int, total: int, left: float | None) -> None:
-        # Set here because rich's update() reads a total of None as "no change".
+        # Set here: rich's update() reads a total of None as "no change", and what was once finished
+        # stays so.
         self._bar.tasks[0].total = total or None
+        self._bar.tasks[0].finished_time = None
         self._bar.update(
             self._task, description=text, completed=done, left=left, at=time.monotonic()
         )
@@ -149,6 +156,7 @@ class _BarDisplay(_NoDisplay):
 def _time_left_column() -> ProgressColumn:
     """What stands behind the bar; between two events the time left counts down by itself."""
     from rich.progress import ProgressColumn
+    from rich.table import Column
     from rich.text import Text
 
     class TimeLeft(ProgressColumn):
@@ -161,12 +169,12 @@ def _time_left_column() -> ProgressColumn:
             left = max(0.0, left - (time.monotonic() - task.fields["at"]))
             return Text(f"{format_duration(left)} left" if left >= 1 else "almost done")
 
-    return TimeLeft()
+    return TimeLeft(table_column=Column(no_wrap=True, overflow="ellipsis"))
 
 
 def _stage_words(event: Progress) -> str:
     words = STAGES.get(event.stage, event.stage)
-    if event.steps > 1:
+    if event.stage == "sample":
         words += f", step {min(event.step + 1, event.steps)} of {event.steps}"
     return f"picture {event.picture} of {event.pictures}: {words}" if event.pictures > 1 else words
 
@@ -176,8 +184,15 @@ def _stage_line(event: Progress) -> str:
     return _stage_words(event) + (f", {format_duration(left)} left" if left else "")
 
 
+def _download_words(event: DownloadProgress, name: str) -> str:
+    """What is done with a file; of one that is made here, by quantising, no size is told."""
+    return f"{'downloading' if event.total else 'preparing'} {name}"
+
+
 def _download_figures(event: DownloadProgress) -> str:
-    figures = size_text(event.done) + (f" of {size_text(event.total)}" if event.total else "")
+    if not event.total:
+        return ""
+    figures = f"{size_text(event.done)} of {size_text(event.total)}"
     if event.bytes_per_second:
         figures += f", {size_text(event.bytes_per_second)}/s"
     if event.seconds_left is not None:

@@ -13,12 +13,12 @@ from sdcpu.downloads import places
 from sdcpu.downloads.background import Task, in_background
 from sdcpu.downloads.checksums import VerifiedFiles, is_sha256, sha256_of
 from sdcpu.downloads.locks import Lock
-from sdcpu.downloads.problems import size_text
 from sdcpu.downloads.remote import Remote, describe, quiet_hub
 from sdcpu.downloads.removal import delete_original
 from sdcpu.downloads.transfer import Patience, Retries, checksum_error, fetch
 from sdcpu.errors import DownloadError, ModelNotDownloadedError, NotEnoughDiskError
 from sdcpu.events import DownloadProgress
+from sdcpu.figures import size_text
 
 if TYPE_CHECKING:
     from sdcpu.models import Model, ModelFile

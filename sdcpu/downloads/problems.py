@@ -40,20 +40,6 @@ class NotAHubError(OSError):
     """The answer is not one that a hub gives."""
 
 
-def size_text(count: int) -> str:
-    """A number of bytes for people, in units of 1000 as shops and hubs count.
-
-    >>> size_text(2_023_745_376)
-    '2.0 GB'
-    """
-    size = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 999.95 or unit == "GB":
-            return f"{count} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    raise AssertionError
-
-
 def is_passing(error: Exception) -> bool:
     """Whether trying again makes sense."""
     import ssl

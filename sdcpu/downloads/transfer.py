@@ -21,10 +21,10 @@ from sdcpu.downloads.problems import (
     explain,
     is_passing,
     seconds_asked_for,
-    size_text,
 )
 from sdcpu.downloads.remote import whole_size
 from sdcpu.errors import ChecksumError
+from sdcpu.figures import size_text
 
 if TYPE_CHECKING:
     import httpx2

@@ -18,7 +18,8 @@ EVENTS = (
         bytes_per_second=10_000_000,
         seconds_left=150,
     ),
-    Progress(stage="load"),
+    DownloadProgress(file="model-q8_0.gguf", done=0, total=0),
+    Progress(stage="load", step=1, steps=688),
     Progress(stage="text"),
     Progress(stage="sample", step=0, steps=4, seconds_left=130),
     Progress(stage="sample", step=1, steps=4, seconds_left=100),
@@ -50,6 +51,7 @@ def test_lines_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert captured.out == ""
     assert captured.err.splitlines() == [
         "downloading a/model.gguf: 0 bytes of 2.0 GB",
+        "preparing model-q8_0.gguf",
         "loading the model",
         "reading the prompt",
         "drawing, step 1 of 4, about 2 min 10 s left",

@@ -8,7 +8,7 @@ import ssl
 import httpx2
 import pytest
 
-from sdcpu.downloads.problems import explain, is_passing, size_text
+from sdcpu.downloads.problems import explain, is_passing
 from sdcpu.errors import DownloadError
 from sdcpu.families import FileRole
 from sdcpu.models import ModelFile
@@ -56,19 +56,3 @@ def test_a_failure_in_words(error: Exception, passing: bool, words: tuple[str, .
     assert [word for word in words if word not in said] == []
     assert "secret" not in said
     assert told.details == {"file": "model.gguf", "repository": "owner/name"}
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (1000, "1.0 kB"),
-        (999_940, "999.9 kB"),
-        (999_960, "1.0 MB"),
-        (2_023_745_376, "2.0 GB"),
-        (21_761_817_120_000, "21761.8 GB"),
-    ],
-)
-def test_a_size_for_people(count: int, text: str) -> None:
-    assert size_text(count) == text

@@ -183,6 +183,7 @@ def test_tensor_types_in_memory(
         (FileRole.T5XXL, "shared.weight", "q6_k", 1024 * 256 * 4),
         (FileRole.T5XXL, "encoder.embed_tokens.weight", "f16", 0),
         (FileRole.CLIP_L, "text_model.embeddings.position_embedding.weight", "f16", 1024 * 1024),
+        (FileRole.DIFFUSION_MODEL, "model.diffusion_model.pos_embed", "f16", 1024 * 1024),
     ],
 )
 def test_embeddings_in_memory(role: FileRole, name: str, kind: str, bytes_in_memory: int) -> None:

@@ -51,3 +51,21 @@ def test_all_pictures_of_a_request_count() -> None:
     assert watch.reached("sample", 2, 2, picture=1) == pytest.approx(8.0)
     clock.now += 2.0
     assert watch.reached("sample", 1, 2, picture=2) == pytest.approx(6.0)
+
+
+def test_what_the_first_picture_took_is_expected_of_the_next() -> None:
+    clock = Clock()
+    expected = {"load": 1.0, "text": 2.0, "sample": 80.0, "decode": 6.0}
+    watch = Stopwatch(pictures=2, expected=expected, clock=clock)
+    assert watch.reached("load") == 89.0
+    for stage, seconds in (("load", 2.0), ("text", 0.5), ("sample", 8.0), ("decode", 1.5)):
+        watch.reached(stage)
+        clock.now += seconds
+    assert watch.reached("text", picture=2) == pytest.approx(0.5 + 8.0 + 1.5)
+    clock.now += 0.5
+    assert watch.reached("sample", 0, 4, picture=2) == pytest.approx(8.0 + 1.5)
+    clock.now += 1.0
+    assert watch.reached("sample", 1, 4, picture=2) == pytest.approx(3 * 1.0 + 1.5)
+    clock.now += 3.0
+    assert watch.reached("decode", picture=2) == pytest.approx(1.5)
+    assert watch.stage_seconds == {"load": 2.0, "text": 1.0, "sample": 12.0, "decode": 1.5}
