@@ -10,9 +10,9 @@
 // [tiles x input channels] x [input channels x output channels], made by the tiles of product.h.
 //
 // Layouts, in units unless said:
-//   weights    [16][output channels][input channels]              shared, or of six output channels in place
+//   weights    [16][output channels][input channels]              all, shared; or of 48 output channels and one pass
 //   tiles      [16][panels][channel units][panel lanes]           one block of tiles, one pass: channel_block channels
-//              where the weights are transformed in place: [block][pass] of these, shared
+//              or all, shared: [block][pass] of these
 //   products   [output channel][16][block_tiles] floats           of one block of tiles
 // A vector holds `width` tiles side by side: outputs whose width is a multiple of 2 * width, and,
 // with AVX-512, also outputs 16 wide, where a vector holds two rows of 8 tiles.
@@ -25,7 +25,8 @@ namespace {
 constexpr int panels_per_block = width == 8 ? 4 : 1;
 constexpr int block_tiles = panel_lanes * panels_per_block; // 64 tiles
 constexpr int channel_block = 128 * per_unit;               // input channels per pass
-constexpr int64_t most_weight_bytes = 54 << 20;             // 1280 x 640 channels in floats
+constexpr int64_t channels_at_once = 8 * tile_rows;         // output channels whose weights are kept for all blocks
+constexpr size_t most_shared_bytes = 54 << 20;              // weights or tiles
 
 int64_t tile_columns(const Convolution &c) { return c.out_width / 2; }
 int64_t tile_count(const Convolution &c) { return tile_columns(c) * (c.out_height / 2); }
@@ -76,8 +77,10 @@ void transform_weights(const Convolution &c, Range channels, Range inputs, const
                                                             : load_values<type_f32>(row, from + z, n);
                     store(kernel + z, values);
                 }
-                Vector g[9];
-                for (int z = 0; z < 9; z++) g[z] = every_ninth(kernel + z);
+                Vector g[width < 9 ? 9 : width]; // g[z]: value z of `width` kernels
+                for (int lane = 0; lane < width; lane++) g[lane] = load(kernel + 9 * lane);
+                transpose(g);
+                if constexpr (width < 9) g[8] = every_ninth(kernel + 8);
                 transform_kernel(g, transformed[part]);
             }
             const int64_t n = divide_up(inputs.end - i, per_unit);
@@ -175,6 +178,8 @@ Pass pass_of(const Convolution &c, int64_t block, int64_t i) {
 
 constexpr size_t pass_size = static_cast<size_t>(16) * block_tiles * (channel_block / per_unit); // units of its tiles
 
+constexpr size_t products_size = static_cast<size_t>(16) * block_tiles; // floats of one output channel
+
 // The vectors of tiles in a block: the last one may have fewer.
 int vectors_in(const Convolution &c, int64_t block) {
     return at_most((tile_count(c) - block * block_tiles) / width, block_tiles / width);
@@ -204,14 +209,14 @@ void transform_inputs(const Convolution &c, const Pass &pass, int64_t begin, int
 // products += tiles x weights, at all 16 positions, for up to tile_rows output channels.
 void multiply_positions(const Pass &pass, int vectors, const Unit *tiles, const Unit *weights, const WeightPlace &place,
                         int rows, float *products) {
-    const size_t units = pass.units(), products_stride = static_cast<size_t>(16) * block_tiles;
+    const size_t units = pass.units();
     for (int position = 0; position < 16; position++)
         for (int p = 0; p * tile_vectors < vectors; p++) {
             const int panel_vectors = at_most(vectors - p * tile_vectors, tile_vectors);
             multiply_tile(rows, panel_vectors, static_cast<int>(units),
                           tiles + position * units * block_tiles + static_cast<size_t>(p) * units * panel_lanes,
                           weights + static_cast<size_t>(position * place.rows) * place.stride, place.stride,
-                          products + position * block_tiles + p * panel_lanes, products_stride, panel_vectors * width,
+                          products + position * block_tiles + p * panel_lanes, products_size, panel_vectors * width,
                           pass.begin > 0 ? accumulate : overwrite);
         }
 }
@@ -256,10 +261,10 @@ Winograd winograd_way(const Convolution &c) {
     if (!is_3x3 || !fits_vectors || c.out_height % 2 || c.out_width != c.width || c.out_height != c.height)
         return Winograd::none;
     if (c.channels < 32 || c.channels % 2 || c.out_channels < 32) return Winograd::none;
-    const int64_t blocks = winograd_blocks(c);
-    if (blocks <= 2) return Winograd::shared_tiles;
-    if (blocks < 4 || static_cast<int64_t>(winograd_weights_size(c)) > most_weight_bytes) return Winograd::none;
-    return Winograd::shared_weights;
+    // Whichever is smaller is transformed first and shared; the other is transformed on the way.
+    const size_t weights = winograd_weights_size(c), tiles = winograd_tiles_size(c);
+    if (weights > most_shared_bytes && tiles > most_shared_bytes) return Winograd::none;
+    return tiles < weights ? Winograd::shared_tiles : Winograd::shared_weights;
 }
 
 size_t winograd_weights_size(const Convolution &c) {
@@ -294,40 +299,53 @@ void winograd_tiles(const Convolution &c, Range pieces, uint32_t *tiles) {
     }
 }
 
-void winograd_convolve(const Convolution &c, const uint32_t *shared_weights, const uint32_t *shared_tiles, Range blocks,
-                       Range channels) {
-    const size_t products_stride = static_cast<size_t>(16) * block_tiles;
-    auto *own_tiles = static_cast<Unit *>(thread_scratch(Scratch::tiles, sizeof(Unit) * pass_size));
-    auto *products = static_cast<float *>(thread_scratch(
-        Scratch::tile_products, sizeof(float) * static_cast<size_t>(channels.end - channels.begin) * products_stride));
-    auto *own_weights = static_cast<Unit *>(
-        thread_scratch(Scratch::tile_weights, sizeof(Unit) * 16 * tile_rows * (channel_block / per_unit)));
-
+// Block after block: its tiles are transformed, then multiplied with the weights of all output channels.
+void winograd_with_weights(const Convolution &c, const uint32_t *shared_weights, Range blocks) {
+    auto *tiles = static_cast<Unit *>(thread_scratch(Scratch::tiles, sizeof(Unit) * pass_size));
+    auto *products = static_cast<float *>(
+        thread_scratch(Scratch::tile_products, sizeof(float) * static_cast<size_t>(c.out_channels) * products_size));
     for (int64_t block = blocks.begin; block < blocks.end; block++) {
-        const int vectors = vectors_in(c, block);
         for (int64_t number = 0; number < pass_count(c); number++) {
             const Pass pass = pass_of(c, block, number);
-            const Unit *tiles = own_tiles;
-            if (shared_tiles) tiles = shared_tiles + static_cast<size_t>(block * pass_count(c) + number) * pass_size;
-            else transform_inputs(c, pass, pass.begin, pass.end, own_tiles);
-            for (int64_t o = channels.begin; o < channels.end; o += tile_rows) {
-                const int rows = at_most(channels.end - o, tile_rows);
-                WeightPlace place = {own_weights, o, tile_rows, channel_block / per_unit};
-                const Unit *weights = own_weights;
-                if (shared_weights) {
-                    place.rows = c.out_channels;
-                    place.stride = static_cast<size_t>(divide_up(c.channels, per_unit));
-                    weights = shared_weights + static_cast<size_t>(o) * place.stride + pass.begin / per_unit;
-                } else {
-                    transform_weights(c, {o, o + rows}, {pass.begin, pass.end}, place);
-                }
-                multiply_positions(pass, vectors, tiles, weights, place, rows,
-                                   products + static_cast<size_t>(o - channels.begin) * products_stride);
+            transform_inputs(c, pass, pass.begin, pass.end, tiles);
+            for (int64_t o = 0; o < c.out_channels; o += tile_rows) {
+                const WeightPlace place = {nullptr, o, c.out_channels, static_cast<size_t>(divide_up(c.channels, per_unit))};
+                multiply_positions(pass, vectors_in(c, block), tiles,
+                                   shared_weights + static_cast<size_t>(o) * place.stride + pass.begin / per_unit, place,
+                                   at_most(c.out_channels - o, tile_rows), products + static_cast<size_t>(o) * products_size);
             }
         }
-        for (int64_t o = channels.begin; o < channels.end; o++)
-            transform_outputs(c, o, block * block_tiles, vectors,
-                              products + static_cast<size_t>(o - channels.begin) * products_stride);
+        for (int64_t o = 0; o < c.out_channels; o++)
+            transform_outputs(c, o, block * block_tiles, vectors_in(c, block), products + static_cast<size_t>(o) * products_size);
+    }
+}
+
+// A few output channels after the others: their weights are transformed, then multiplied with all tiles.
+void winograd_with_tiles(const Convolution &c, const uint32_t *shared_tiles, Range channels) {
+    const int64_t blocks = winograd_blocks(c);
+    const WeightPlace all = {static_cast<Unit *>(thread_scratch(Scratch::tile_weights, sizeof(Unit) * 16 * channels_at_once *
+                                                                                       (channel_block / per_unit))),
+                             0, channels_at_once, channel_block / per_unit};
+    auto *products = static_cast<float *>(thread_scratch(
+        Scratch::tile_products, sizeof(float) * static_cast<size_t>(blocks * channels_at_once) * products_size));
+    for (int64_t first = channels.begin; first < channels.end; first += channels_at_once) {
+        const int64_t last = lesser(first + channels_at_once, channels.end);
+        const auto products_of = [&](int64_t block, int64_t o) {
+            return products + static_cast<size_t>(block * channels_at_once + o - first) * products_size;
+        };
+        for (int64_t number = 0; number < pass_count(c); number++) {
+            const Pass some = pass_of(c, 0, number);
+            transform_weights(c, {first, last}, {some.begin, some.end}, {all.out, first, all.rows, all.stride});
+            for (int64_t block = 0; block < blocks; block++)
+                for (int64_t o = first; o < last; o += tile_rows)
+                    multiply_positions(pass_of(c, block, number), vectors_in(c, block),
+                                       shared_tiles + static_cast<size_t>(block * pass_count(c) + number) * pass_size,
+                                       all.out + static_cast<size_t>(o - first) * all.stride, all,
+                                       at_most(last - o, tile_rows), products_of(block, o));
+        }
+        for (int64_t block = 0; block < blocks; block++)
+            for (int64_t o = first; o < last; o++)
+                transform_outputs(c, o, block * block_tiles, vectors_in(c, block), products_of(block, o));
     }
 }
 

@@ -83,7 +83,7 @@ struct Attention {
 enum class Winograd {
     none,             // not this one
     shared_weights, // the weights are transformed first, then the threads share the tiles
-    shared_tiles,   // few tiles: these are transformed first, then the threads share the output channels
+    shared_tiles,   // the tiles are transformed first, then the threads share the output channels
 };
 
 // Products of 8-bit integers for q8_0 and q4_0 weights: the activations are quantised in blocks of 32.
@@ -114,8 +114,8 @@ struct Kernels {
     int64_t (*winograd_tile_pieces)(const Convolution &);
     size_t (*winograd_tiles_size)(const Convolution &); // bytes of all transformed tiles of a picture
     void (*winograd_tiles)(const Convolution &, Range pieces, uint32_t *tiles);
-    // One of the two is shared by all threads; the other is null, and transformed on the way.
-    void (*winograd)(const Convolution &, const uint32_t *weights, const uint32_t *tiles, Range blocks, Range channels);
+    void (*winograd_with_weights)(const Convolution &, const uint32_t *weights, Range blocks);
+    void (*winograd_with_tiles)(const Convolution &, const uint32_t *tiles, Range channels);
 
     void (*silu)(float *out, const float *in, int64_t count);
     void (*gelu)(float *out, const float *in, int64_t count);

@@ -12,7 +12,7 @@ void winograd_weights(const Convolution &c, Range channels, uint32_t *weights);
 int64_t winograd_tile_pieces(const Convolution &c);
 size_t winograd_tiles_size(const Convolution &c);
 void winograd_tiles(const Convolution &c, Range pieces, uint32_t *tiles);
-void winograd_convolve(const Convolution &c, const uint32_t *shared_weights, const uint32_t *shared_tiles, Range blocks,
-                       Range channels);
+void winograd_with_weights(const Convolution &c, const uint32_t *shared_weights, Range blocks);
+void winograd_with_tiles(const Convolution &c, const uint32_t *shared_tiles, Range channels);
 
 } // namespace sdcpu::SDCPU_VARIANT

@@ -49,7 +49,7 @@ void share_tiles(const Task &task, Convolution &c) {
     for (Range piece; share.take(piece);)
         for (int64_t i = piece.begin; i < piece.end; i++) {
             go_to_picture(c, task, i / blocks);
-            kernels.winograd(c, weights, nullptr, {i % blocks, i % blocks + 1}, {0, c.out_channels});
+            kernels.winograd_with_weights(c, weights, {i % blocks, i % blocks + 1});
         }
 }
 
@@ -76,8 +76,7 @@ void share_channels(const Task &task, Convolution &c) {
             const Range channels = {(i - picture * groups) * kernels.tile_rows,
                                     std::min((end - picture * groups) * kernels.tile_rows, c.out_channels)};
             go_to_picture(c, task, picture);
-            kernels.winograd(c, nullptr, tiles + static_cast<size_t>(picture) * picture_size,
-                             {0, kernels.winograd_blocks(c)}, channels);
+            kernels.winograd_with_tiles(c, tiles + static_cast<size_t>(picture) * picture_size, channels);
             i = end;
         }
 }
