@@ -180,9 +180,9 @@ def test_a_picture_can_be_the_beginning(shared: EngineProcess, load: Load) -> No
     )
     painted = picture(shared, settings)
     kept = colour(painted, 128, 20, 64)
-    assert kept[1] > 120 > 100 > max(kept[0], kept[2])
+    assert kept[1] > max(kept[0], kept[2]) + 30
     red = colour(painted, 128, 108, 64)
-    assert red[0] > 120 > 100 > red[1]
+    assert red[0] > max(red[1], red[2]) + 30
     events = draw(shared, replace(settings, mask_image=None, strength=0.3))
     close = pictures(events)[0]
     assert difference(close, green.data) < 40
@@ -331,7 +331,7 @@ def cancel_at(engine: EngineProcess, settings: GenerateSettings, stage: str) -> 
         engine.cancel()
 
     reached: list[tuple[str, int]] = []
-    timer = threading.Timer(0.3, cancel)
+    timer = threading.Timer(0.1, cancel)
 
     def watch() -> None:
         for event in engine.run(Generate(settings=settings)):
@@ -362,7 +362,7 @@ def test_a_cancel_in_the_middle_of_the_decoder_keeps_the_model(
     engine: EngineProcess, load: Load
 ) -> None:
     before, pid = picture(engine, SMALL), engine.pid
-    large = replace(SMALL, width=512, height=512)
+    large = replace(SMALL, width=256, height=256)
     assert cancel_at(engine, large, "decode") < 1.0
     assert engine.pid == pid
     assert next(engine.run(load)) == Loaded(seconds=0.0)
