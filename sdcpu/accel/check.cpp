@@ -28,8 +28,8 @@ class Check {
   public:
     ~Check() {
         for (const auto &[key, d] : kinds)
-            std::fprintf(stderr, "check %-28s %6ld x  difference: mean %.1e, most %.1e, of one value %.1e\n", key.c_str(),
-                         d.count, d.sum / static_cast<double>(d.count), d.most, d.most_of_one);
+            std::fprintf(stderr, "check %-28s %6ld x  difference: mean %.1e, most %.1e, of one value %.1e\n",
+                         key.c_str(), d.count, d.sum / static_cast<double>(d.count), d.most, d.most_of_one);
     }
 
     void save(const ggml_tensor *t) {

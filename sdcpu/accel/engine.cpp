@@ -34,13 +34,34 @@ struct Numbered {
 };
 
 constexpr Numbered operations[] = {
-    {op_none, "NONE"}, {op_duplicate, "DUP"}, {op_add, "ADD"}, {op_multiply, "MUL"}, {op_repeat, "REPEAT"},
-    {op_concatenate, "CONCAT"}, {op_norm, "NORM"}, {op_rms_norm, "RMS_NORM"}, {op_group_norm, "GROUP_NORM"},
-    {op_matrix_product, "MUL_MAT"}, {op_scale, "SCALE"}, {op_copy, "CPY"}, {op_make_contiguous, "CONT"},
-    {op_reshape, "RESHAPE"}, {op_view, "VIEW"}, {op_permute, "PERMUTE"}, {op_transpose, "TRANSPOSE"},
-    {op_get_rows, "GET_ROWS"}, {op_softmax, "SOFT_MAX"}, {op_im2col, "IM2COL"}, {op_im2col_3d, "IM2COL_3D"},
-    {op_convolution, "CONV_2D"}, {op_convolution_3d, "CONV_3D"}, {op_upscale, "UPSCALE"}, {op_pad, "PAD"},
-    {op_timestep_embedding, "TIMESTEP_EMBEDDING"}, {op_flash_attention, "FLASH_ATTN_EXT"}, {op_unary, "UNARY"},
+    {op_none, "NONE"},
+    {op_duplicate, "DUP"},
+    {op_add, "ADD"},
+    {op_multiply, "MUL"},
+    {op_repeat, "REPEAT"},
+    {op_concatenate, "CONCAT"},
+    {op_norm, "NORM"},
+    {op_rms_norm, "RMS_NORM"},
+    {op_group_norm, "GROUP_NORM"},
+    {op_matrix_product, "MUL_MAT"},
+    {op_scale, "SCALE"},
+    {op_copy, "CPY"},
+    {op_make_contiguous, "CONT"},
+    {op_reshape, "RESHAPE"},
+    {op_view, "VIEW"},
+    {op_permute, "PERMUTE"},
+    {op_transpose, "TRANSPOSE"},
+    {op_get_rows, "GET_ROWS"},
+    {op_softmax, "SOFT_MAX"},
+    {op_im2col, "IM2COL"},
+    {op_im2col_3d, "IM2COL_3D"},
+    {op_convolution, "CONV_2D"},
+    {op_convolution_3d, "CONV_3D"},
+    {op_upscale, "UPSCALE"},
+    {op_pad, "PAD"},
+    {op_timestep_embedding, "TIMESTEP_EMBEDDING"},
+    {op_flash_attention, "FLASH_ATTN_EXT"},
+    {op_unary, "UNARY"},
 };
 constexpr Numbered unaries[] = {{unary_gelu, "GELU"}, {unary_gelu_quick, "GELU_QUICK"}, {unary_silu, "SILU"}};
 
@@ -51,9 +72,10 @@ struct KnownType {
     size_t bytes;
 };
 constexpr KnownType types[] = {
-    {type_f32, "f32", 1, 4},      {type_f16, "f16", 1, 2},      {type_bf16, "bf16", 1, 2},   {type_q4_0, "q4_0", 32, 18},
-    {type_q4_1, "q4_1", 32, 20},  {type_q5_0, "q5_0", 32, 22},  {type_q5_1, "q5_1", 32, 24}, {type_q8_0, "q8_0", 32, 34},
-    {type_q4_k, "q4_K", 256, 144}, {type_q5_k, "q5_K", 256, 176}, {type_q6_k, "q6_K", 256, 210},
+    {type_f32, "f32", 1, 4},       {type_f16, "f16", 1, 2},       {type_bf16, "bf16", 1, 2},
+    {type_q4_0, "q4_0", 32, 18},   {type_q4_1, "q4_1", 32, 20},   {type_q5_0, "q5_0", 32, 22},
+    {type_q5_1, "q5_1", 32, 24},   {type_q8_0, "q8_0", 32, 34},   {type_q4_k, "q4_K", 256, 144},
+    {type_q5_k, "q5_K", 256, 176}, {type_q6_k, "q6_K", 256, 210},
 };
 
 std::string difference_of_names() {
@@ -98,8 +120,8 @@ std::string difference_of_layout() {
     const auto expand = found<void (*)(ggml_cgraph *, Tensor)>("ggml_build_forward_expand");
     const auto compute = found<int (*)(Context, ggml_cgraph *, int)>("ggml_graph_compute_with_ctx");
     const auto cpu_init = found<void (*)()>("ggml_cpu_init");
-    if (!init || !free_context || !new_tensor || !bytes || !set_name || !set_output || !convolution || !silu || !reshape ||
-        !new_graph || !expand || !compute || !cpu_init)
+    if (!init || !free_context || !new_tensor || !bytes || !set_name || !set_output || !convolution || !silu ||
+        !reshape || !new_graph || !expand || !compute || !cpu_init)
         return "functions are missing";
 
     cpu_init();
@@ -108,8 +130,8 @@ std::string difference_of_layout() {
     const auto differs = [&]() -> std::string {
         const Tensor kernel = new_tensor(context, type_f16, 3, 2, 5, 7);
         if (kernel->type != type_f16 || kernel->ne[0] != 3 || kernel->ne[1] != 2 || kernel->ne[2] != 5 ||
-            kernel->ne[3] != 7 || kernel->nb[0] != 2 || kernel->nb[1] != 6 || kernel->nb[2] != 12 || kernel->nb[3] != 60 ||
-            kernel->op != op_none || !kernel->data || bytes(kernel) != 420)
+            kernel->ne[3] != 7 || kernel->nb[0] != 2 || kernel->nb[1] != 6 || kernel->nb[2] != 12 ||
+            kernel->nb[3] != 60 || kernel->op != op_none || !kernel->data || bytes(kernel) != 420)
             return "sizes of a tensor";
         set_name(kernel, "kernel");
         if (std::strcmp(kernel->name, "kernel") != 0) return "name of a tensor";
@@ -149,7 +171,8 @@ std::string find_difference() {
     if (!version) return "no version";
     if (std::strcmp(version(), known_version) != 0)
         return std::string("ggml ") + version() + " instead of " + known_version;
-    if (!engine.can_be_cancelled() || !engine.barrier || !engine.compute_extra || !engine.buffer_start || !engine.buffer_size)
+    if (!engine.can_be_cancelled() || !engine.barrier || !engine.compute_extra || !engine.buffer_start ||
+        !engine.buffer_size)
         return "functions are missing";
     const std::string names = difference_of_names();
     return names.empty() ? difference_of_layout() : names;

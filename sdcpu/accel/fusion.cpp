@@ -71,11 +71,13 @@ class FusionPlanner {
         const ggml_tensor *current = t;
         while (!fusion.residual) {
             const ggml_tensor *sum = only_reader(current);
-            if (!continues_in_place(sum, op_add, current) || !is_contiguous_f32(sum) || element_count(sum) != element_count(t))
+            if (!continues_in_place(sum, op_add, current) || !is_contiguous_f32(sum) ||
+                element_count(sum) != element_count(t))
                 break;
             const ggml_tensor *addend = sum->src[1];
             if (!is_contiguous_f32(addend) || !is_known_before(addend, positions.at(t))) break;
-            if (!fusion.bias && is_per_channel(addend, channels, dimension) && element_count(addend) != element_count(t))
+            if (!fusion.bias && is_per_channel(addend, channels, dimension) &&
+                element_count(addend) != element_count(t))
                 fusion.bias = addend;
             else if (has_same_shape(addend, sum) && addend->data != t->data) fusion.residual = addend;
             else break;
@@ -122,7 +124,8 @@ class FusionPlanner {
         const ggml_tensor *activation = only_reader(copy);
         if (!continues_in_place(activation, op_unary, copy) || activation->op_params[0] != unary_gelu) return;
         const ggml_tensor *product = only_reader(activation);
-        if (!product || product->op != op_multiply || product->src[1] != activation || !is_contiguous_f32(product)) return;
+        if (!product || product->op != op_multiply || product->src[1] != activation || !is_contiguous_f32(product))
+            return;
         const ggml_tensor *x = product->src[0];
         if (!is_f32(x) || !has_dense_rows(x) || !has_same_shape(product, x) || !has_same_shape(x, gate)) return;
         // Only when both are parts of one tensor does the gate still exist when the product is computed.

@@ -18,14 +18,14 @@ namespace sdcpu {
 
 // What an operation does beside its own work; all null: nothing.
 struct Fusion {
-    bool is_done_elsewhere = false;      // another operation does all of it
+    bool is_done_elsewhere = false;        // another operation does all of it
     const ggml_tensor *bias = nullptr;     // one value per row of weights or output channel
     const ggml_tensor *residual = nullptr; // shaped like the result
     const ggml_tensor *scale = nullptr;    // of a normalisation: one value per channel or column
     const ggml_tensor *shift = nullptr;
     bool silu = false;
-    const ggml_tensor *gate = nullptr;     // multiply by gelu of this
-    float factor = 1;                      // of a softmax
+    const ggml_tensor *gate = nullptr; // multiply by gelu of this
+    float factor = 1;                  // of a softmax
 };
 
 class FusionPlan {

@@ -26,8 +26,8 @@ using namespace sdcpu;
 namespace {
 
 // The engine's threads wait for each other after every operation. OpenMP lets them spin for milliseconds, which on a
-// machine with other work takes the processor from those that they wait for: a picture took six times as long. Here they
-// spin some 10 microseconds and then sleep. OpenMP reads this when it is loaded: with the engine, after us.
+// machine with other work takes the processor from those that they wait for: a picture took six times as long. Here
+// they spin some 10 microseconds and then sleep. OpenMP reads this when it is loaded: with the engine, after us.
 constexpr const char *spins_before_sleep = "2000";
 
 __attribute__((constructor)) void begin() {

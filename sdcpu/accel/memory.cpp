@@ -18,7 +18,8 @@ void use_huge_pages(void *data, size_t bytes) {
     const auto start = reinterpret_cast<uintptr_t>(data);
     const uintptr_t first = (start + page - 1) / page * page, last = (start + bytes) / page * page;
     // A failure means a system without huge pages: the memory works all the same.
-    if (last > first && last - first > 2 * huge_page) madvise(reinterpret_cast<void *>(first), last - first, MADV_HUGEPAGE);
+    if (last > first && last - first > 2 * huge_page)
+        madvise(reinterpret_cast<void *>(first), last - first, MADV_HUGEPAGE);
 }
 
 Memory::~Memory() { std::free(start); }

@@ -45,9 +45,9 @@ int poll_sleep(const timespec *wanted, timespec *left) {
 
 // The relocations of a library that fill its table of functions.
 struct Relocations {
-    const ElfW(Rela) * first = nullptr;
+    const ElfW(Rela) *first = nullptr;
     size_t count = 0;
-    const ElfW(Sym) * symbols = nullptr;
+    const ElfW(Sym) *symbols = nullptr;
     const char *names = nullptr;
 
     explicit Relocations(const link_map *map) {

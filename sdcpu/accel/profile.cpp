@@ -86,7 +86,9 @@ Profile &profile() {
 
 double operations_of(const ggml_tensor *t) {
     const ggml_tensor *a = t->src[0], *b = t->src[1];
-    const auto count = [](const ggml_tensor *x) { return static_cast<double>(x->ne[0] * x->ne[1] * x->ne[2] * x->ne[3]); };
+    const auto count = [](const ggml_tensor *x) {
+        return static_cast<double>(x->ne[0] * x->ne[1] * x->ne[2] * x->ne[3]);
+    };
     if (t->op == op_matrix_product) return 2 * count(t) * static_cast<double>(a->ne[0]);
     if (t->op == op_convolution) return 2 * count(t) * static_cast<double>(a->ne[0] * a->ne[1] * a->ne[2]);
     if (t->op == op_flash_attention)

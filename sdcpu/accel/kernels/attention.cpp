@@ -132,7 +132,8 @@ class Head {
         return packed_values + static_cast<size_t>(panel) * panel_lanes * static_cast<size_t>(keys / per_unit);
     }
     const uint16_t *mask_row(int64_t query) const {
-        return a.mask ? reinterpret_cast<const uint16_t *>(a.mask + static_cast<size_t>(query) * a.mask_stride) : nullptr;
+        return a.mask ? reinterpret_cast<const uint16_t *>(a.mask + static_cast<size_t>(query) * a.mask_stride)
+                      : nullptr;
     }
 
     int64_t last_visible_key(int64_t first, int count) const {
@@ -148,8 +149,9 @@ class Head {
     // Queries are scaled here, so that the weight of a key is 2^score.
     void load_queries(int64_t first, int count) {
         for (int r = 0; r < count; r++) {
-            const auto *query = reinterpret_cast<const float *>(a.query + static_cast<size_t>(first + r) * a.query_stride +
-                                                                static_cast<size_t>(head) * a.query_head_stride);
+            const auto *query =
+                reinterpret_cast<const float *>(a.query + static_cast<size_t>(first + r) * a.query_stride +
+                                                static_cast<size_t>(head) * a.query_head_stride);
             for (int64_t k = 0; k < head_elements; k += units_step) {
                 Vector part[2] = {zero(), zero()};
                 for (int i = 0; i < per_unit; i++)
@@ -211,7 +213,8 @@ class Head {
 
     void add_values(int panel, int64_t key, int padded, int count) {
         const int vectors = vectors_of(panel);
-        const Unit *values = value_panel(panel) + static_cast<size_t>(key / per_unit) * static_cast<size_t>(vectors) * width;
+        const Unit *values =
+            value_panel(panel) + static_cast<size_t>(key / per_unit) * static_cast<size_t>(vectors) * width;
 #if defined(__AVX512F__)
         if (a.value_size - panel * panel_lanes - (vectors - 1) * width <= 8) { // head size 40: half a vector is left
             multiply_narrow_tile(count, vectors - 1, padded / per_unit, values, weights, weights_stride,

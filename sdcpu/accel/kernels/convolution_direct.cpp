@@ -9,8 +9,8 @@ namespace {
 // Where one vector of pixels finds its inputs for one (ky, kx), relative to the beginning of a channel.
 struct Tap {
     enum Kind { one_run, two_runs, scattered } kind;
-    uint32_t inside;            // bit i: pixel i reads the picture, not the padding
-    int offset, second_offset;  // of pixels 0 and 8
+    uint32_t inside;           // bit i: pixel i reads the picture, not the padding
+    int offset, second_offset; // of pixels 0 and 8
     int indices[16];
 };
 

@@ -107,7 +107,9 @@ SDCPU_INLINE void load_two_tile_rows(const float *channel, const Convolution &c,
 #pragma GCC unroll 4
     for (int y = 0; y < 4; y++) {
         const int64_t upper = 2 * tile_row - 1 + y, lower = upper + 2;
-        const auto row = [&](int64_t i) { return i < 0 || i >= c.height ? zero() : load(channel + static_cast<size_t>(i) * c.row_stride); };
+        const auto row = [&](int64_t i) {
+            return i < 0 || i >= c.height ? zero() : load(channel + static_cast<size_t>(i) * c.row_stride);
+        };
         const Vector a = row(upper), b = row(lower);
         columns[y][0] = _mm512_maskz_permutex2var_ps(0xFEFE, a, before, b);
         columns[y][1] = even_elements(a, b);
@@ -139,7 +141,8 @@ SDCPU_INLINE void load_tile_row(const float *channel, const Convolution &c, int 
 
 // B^T d B of `width` tiles from `tile` on.
 SDCPU_INLINE void transform_input(const float *channel, const Convolution &c, int64_t tile, Vector *d) {
-    const int tile_row = static_cast<int>(tile / tile_columns(c)), tile_column = static_cast<int>(tile % tile_columns(c));
+    const int tile_row = static_cast<int>(tile / tile_columns(c)),
+              tile_column = static_cast<int>(tile % tile_columns(c));
     Vector in[4][4], r[4][4];
 #if defined(__AVX512F__)
     if (has_two_rows_per_vector(c)) load_two_tile_rows(channel, c, tile_row, in);
@@ -198,7 +201,8 @@ void transform_inputs(const Convolution &c, const Pass &pass, int64_t begin, int
             if constexpr (per_unit == 2) transform_input(channel + c.channel_stride, c, tile, odd);
             const int panel = j / tile_vectors, panel_vectors = at_most(vectors - panel * tile_vectors, tile_vectors);
             Unit *out = tiles + static_cast<size_t>(panel) * units * panel_lanes +
-                        static_cast<size_t>((k - pass.begin) / per_unit) * panel_vectors * width + (j % tile_vectors) * width;
+                        static_cast<size_t>((k - pass.begin) / per_unit) * panel_vectors * width +
+                        (j % tile_vectors) * width;
 #pragma GCC unroll 16
             for (int position = 0; position < 16; position++)
                 store_lanes(out + static_cast<size_t>(position) * units * block_tiles, even[position],
@@ -226,7 +230,8 @@ void transform_outputs(const Convolution &c, int64_t channel, int64_t tile, int 
     const Vector bias = fill(c.bias ? c.bias[channel] : 0.f);
     for (int j = 0; j < vectors; j++) {
         const float *m = products + j * width;
-        const int64_t tile_row = (tile + j * width) / tile_columns(c), tile_column = (tile + j * width) % tile_columns(c);
+        const int64_t tile_row = (tile + j * width) / tile_columns(c),
+                      tile_column = (tile + j * width) % tile_columns(c);
         Vector r[2][4];
 #pragma GCC unroll 4
         for (int x = 0; x < 4; x++) {
@@ -238,7 +243,8 @@ void transform_outputs(const Convolution &c, int64_t channel, int64_t tile, int 
 #pragma GCC unroll 2
         for (int y = 0; y < 2; y++) {
             const Vector left = r[y][0] + r[y][1] + r[y][2] + bias, right = r[y][1] - r[y][2] - r[y][3] + bias;
-            const size_t place = static_cast<size_t>(channel * c.pixels() + (2 * tile_row + y) * c.out_width + 2 * tile_column);
+            const size_t place =
+                static_cast<size_t>(channel * c.pixels() + (2 * tile_row + y) * c.out_width + 2 * tile_column);
             const size_t second = place + (has_two_rows_per_vector(c) ? 2 * 16 : width);
             Vector low, high;
             interleave(left, right, low, high);
@@ -309,23 +315,27 @@ void winograd_with_weights(const Convolution &c, const uint32_t *shared_weights,
             const Pass pass = pass_of(c, block, number);
             transform_inputs(c, pass, pass.begin, pass.end, tiles);
             for (int64_t o = 0; o < c.out_channels; o += tile_rows) {
-                const WeightPlace place = {nullptr, o, c.out_channels, static_cast<size_t>(divide_up(c.channels, per_unit))};
+                const WeightPlace place = {nullptr, o, c.out_channels,
+                                           static_cast<size_t>(divide_up(c.channels, per_unit))};
                 multiply_positions(pass, vectors_in(c, block), tiles,
-                                   shared_weights + static_cast<size_t>(o) * place.stride + pass.begin / per_unit, place,
-                                   at_most(c.out_channels - o, tile_rows), products + static_cast<size_t>(o) * products_size);
+                                   shared_weights + static_cast<size_t>(o) * place.stride + pass.begin / per_unit,
+                                   place, at_most(c.out_channels - o, tile_rows),
+                                   products + static_cast<size_t>(o) * products_size);
             }
         }
         for (int64_t o = 0; o < c.out_channels; o++)
-            transform_outputs(c, o, block * block_tiles, vectors_in(c, block), products + static_cast<size_t>(o) * products_size);
+            transform_outputs(c, o, block * block_tiles, vectors_in(c, block),
+                              products + static_cast<size_t>(o) * products_size);
     }
 }
 
 // A few output channels after the others: their weights are transformed, then multiplied with all tiles.
 void winograd_with_tiles(const Convolution &c, const uint32_t *shared_tiles, Range channels) {
     const int64_t blocks = winograd_blocks(c);
-    const WeightPlace all = {static_cast<Unit *>(thread_scratch(Scratch::tile_weights, sizeof(Unit) * 16 * channels_at_once *
-                                                                                       (channel_block / per_unit))),
-                             0, channels_at_once, channel_block / per_unit};
+    const WeightPlace all = {
+        static_cast<Unit *>(
+            thread_scratch(Scratch::tile_weights, sizeof(Unit) * 16 * channels_at_once * (channel_block / per_unit))),
+        0, channels_at_once, channel_block / per_unit};
     auto *products = static_cast<float *>(thread_scratch(
         Scratch::tile_products, sizeof(float) * static_cast<size_t>(blocks * channels_at_once) * products_size));
     for (int64_t first = channels.begin; first < channels.end; first += channels_at_once) {

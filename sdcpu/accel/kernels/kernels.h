@@ -45,9 +45,9 @@ struct Product {
     Rows rows;  // f32, f16 or bf16
     int64_t lane_count, row_count, depth;
     float *out;
-    size_t out_stride;        // floats from one row of the result to the next
-    const float *lane_bias;   // one value per lane, or null
-    const float *residual;    // laid out like out, or null
+    size_t out_stride;      // floats from one row of the result to the next
+    const float *lane_bias; // one value per lane, or null
+    const float *residual;  // laid out like out, or null
     size_t residual_stride;
 };
 
@@ -81,7 +81,7 @@ struct Attention {
 
 // How a 3x3 convolution goes through Winograd's transform.
 enum class Winograd {
-    none,             // not this one
+    none,           // not this one
     shared_weights, // the weights are transformed first, then the threads share the tiles
     shared_tiles,   // the tiles are transformed first, then the threads share the output channels
 };
@@ -98,9 +98,9 @@ struct IntegerKernels {
 
 struct Kernels {
     const char *name;
-    int panel_lanes;  // lanes that are packed together; lane ranges begin at a multiple of it
-    int block_panels; // panels that fit the second-level cache together
-    int tile_rows;    // rows that are computed together; row ranges begin at a multiple of it
+    int panel_lanes;               // lanes that are packed together; lane ranges begin at a multiple of it
+    int block_panels;              // panels that fit the second-level cache together
+    int tile_rows;                 // rows that are computed together; row ranges begin at a multiple of it
     const IntegerKernels *integer; // null where the processor has no such instructions
 
     void (*product)(const Product &, Range lanes, Range rows);
@@ -108,7 +108,7 @@ struct Kernels {
     void (*attention)(const Attention &, Range query_groups); // groups of tile_rows queries, head after head
 
     Winograd (*winograd_way)(const Convolution &);
-    int64_t (*winograd_blocks)(const Convolution &); // blocks of tiles
+    int64_t (*winograd_blocks)(const Convolution &);      // blocks of tiles
     size_t (*winograd_weights_size)(const Convolution &); // bytes of all transformed weights
     void (*winograd_weights)(const Convolution &, Range channels, uint32_t *weights);
     int64_t (*winograd_tile_pieces)(const Convolution &);
@@ -133,7 +133,8 @@ struct Kernels {
     void (*moments)(const float *in, int64_t count, double *mean, double *variance);
     // out = in * scale + shift, then silu where asked for
     void (*affine)(float *out, const float *in, int64_t count, float scale, float shift, bool silu);
-    void (*layer_norm)(float *out, const float *in, int64_t count, float epsilon, const float *scale, const float *shift);
+    void (*layer_norm)(float *out, const float *in, int64_t count, float epsilon, const float *scale,
+                       const float *shift);
     void (*rms_norm)(float *out, const float *in, int64_t count, float epsilon, const float *scale);
     void (*softmax)(float *out, const float *in, int64_t count, float scale);
 };

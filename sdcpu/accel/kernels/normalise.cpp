@@ -33,8 +33,8 @@ float squared_differences(const float *in, int64_t count, float mean) {
 
 } // namespace
 
-// A group has up to 10^7 values, and its mean may be far larger than their spread: blocks of 4096, which the first-level
-// cache holds for a second pass, are joined in double precision (Chan, Golub and LeVeque's formula).
+// A group has up to 10^7 values, and its mean may be far larger than their spread: blocks of 4096, which the
+// first-level cache holds for a second pass, are joined in double precision (Chan, Golub and LeVeque's formula).
 void moments(const float *in, int64_t count, double *mean, double *variance) {
     double joined_mean = 0, joined_differences = 0;
     for (int64_t begin = 0; begin < count; begin += 4096) {

@@ -33,9 +33,8 @@ void multiply_gelu(float *out, const float *in, const float *gate, int64_t count
 }
 
 void add(float *out, const float *a, const float *b, int64_t count) {
-    for_vectors(count, [=](int64_t i, int64_t n) {
-        store_first(out + i, load_first(a + i, n) + load_first(b + i, n), n);
-    });
+    for_vectors(count,
+                [=](int64_t i, int64_t n) { store_first(out + i, load_first(a + i, n) + load_first(b + i, n), n); });
 }
 
 void add_number(float *out, const float *a, float b, int64_t count) {
@@ -44,9 +43,8 @@ void add_number(float *out, const float *a, float b, int64_t count) {
 }
 
 void multiply_all(float *out, const float *a, const float *b, int64_t count) {
-    for_vectors(count, [=](int64_t i, int64_t n) {
-        store_first(out + i, load_first(a + i, n) * load_first(b + i, n), n);
-    });
+    for_vectors(count,
+                [=](int64_t i, int64_t n) { store_first(out + i, load_first(a + i, n) * load_first(b + i, n), n); });
 }
 
 void multiply_number(float *out, const float *a, float b, int64_t count) {
@@ -61,9 +59,8 @@ void affine(float *out, const float *in, int64_t count, float scale, float shift
             store_first(out + i, silu(multiply_add(load_first(in + i, n), a, b)), n);
         });
     else
-        for_vectors(count, [=](int64_t i, int64_t n) {
-            store_first(out + i, multiply_add(load_first(in + i, n), a, b), n);
-        });
+        for_vectors(count,
+                    [=](int64_t i, int64_t n) { store_first(out + i, multiply_add(load_first(in + i, n), a, b), n); });
 }
 
 void to_half(uint16_t *out, const float *in, int64_t count) {
@@ -86,11 +83,13 @@ void transpose_all(float *out, size_t out_stride, const float *in, size_t in_str
             Vector block[width];
 #pragma GCC unroll 16
             for (int i = 0; i < width; i++)
-                block[i] = i < rows_here ? load_first(in + static_cast<size_t>(y + i) * in_stride + x, columns_here) : zero();
+                block[i] =
+                    i < rows_here ? load_first(in + static_cast<size_t>(y + i) * in_stride + x, columns_here) : zero();
             transpose(block);
 #pragma GCC unroll 16
             for (int i = 0; i < width; i++)
-                if (i < columns_here) store_first(out + static_cast<size_t>(x + i) * out_stride + y, block[i], rows_here);
+                if (i < columns_here)
+                    store_first(out + static_cast<size_t>(x + i) * out_stride + y, block[i], rows_here);
         }
 }
 

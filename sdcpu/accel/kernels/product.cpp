@@ -15,7 +15,8 @@ void pack_rows_of(const Rows &source, int64_t first_row, int rows, int64_t begin
             Vector block[width];
 #pragma GCC unroll 16
             for (int i = 0; i < width; i++)
-                block[i] = i < rows_here ? load_units<type>(source.row(first_row + j * width + i), begin + k, n) : zero();
+                block[i] =
+                    i < rows_here ? load_units<type>(source.row(first_row + j * width + i), begin + k, n) : zero();
             transpose(block);
             Unit *place = out + static_cast<size_t>(k / per_unit) * vectors * width + j * width;
 #pragma GCC unroll 16
@@ -83,7 +84,8 @@ void multiply(PanelSource &source, const Product &product, const float *row_bias
             const int count = at_most(depth - k, static_cast<int>(depth_step));
             const int units = (count + per_unit - 1) / per_unit;
             const bool is_last = k + depth_step >= depth;
-            const size_t panel_size = static_cast<size_t>(panel_lanes) * static_cast<size_t>(round_up(count, units_step) / per_unit);
+            const size_t panel_size =
+                static_cast<size_t>(panel_lanes) * static_cast<size_t>(round_up(count, units_step) / per_unit);
             for (int p = 0; p < panels_here; p++) {
                 const int64_t lane = block + p * panel_lanes;
                 const int lanes_here = at_most(block_end - lane, panel_lanes);
@@ -92,7 +94,8 @@ void multiply(PanelSource &source, const Product &product, const float *row_bias
             for (int64_t row = rows.begin; row < rows.end; row += tile_rows) {
                 const int rows_here = at_most(rows.end - row, tile_rows);
                 for (int r = 0; r < rows_here; r++)
-                    convert_row(product.rows.type, product.rows.row(row + r), k, count, depth, strip + r * strip_stride);
+                    convert_row(product.rows.type, product.rows.row(row + r), k, count, depth,
+                                strip + r * strip_stride);
                 if (panels_here <= 2)
                     prefetch_rows(product.rows, row + tile_rows, lesser(row + 2 * tile_rows, rows.end), k, count);
                 for (int p = 0; p < panels_here; p++) {
@@ -103,7 +106,8 @@ void multiply(PanelSource &source, const Product &product, const float *row_bias
                         if (product.lane_bias) finish.lane_bias = product.lane_bias + lane;
                         if (row_bias) finish.row_bias = row_bias + row;
                         if (product.residual)
-                            finish.residual = product.residual + static_cast<size_t>(row) * product.residual_stride + lane;
+                            finish.residual =
+                                product.residual + static_cast<size_t>(row) * product.residual_stride + lane;
                     }
                     multiply_tile(rows_here, (lanes_here + width - 1) / width, units, packed + p * panel_size, strip,
                                   strip_stride, product.out + static_cast<size_t>(row) * product.out_stride + lane,

@@ -28,9 +28,7 @@ constexpr size_t panel_block_bytes = sums_bytes + scales_bytes + groups_of_4 * g
 constexpr size_t block_bytes_in_cache = 560 << 10;
 static_assert(panel_block_bytes == 1280, "as the comment above says");
 
-size_t scales_offset(int64_t rows, int64_t depth) {
-    return static_cast<size_t>(round_up(rows * depth, 64));
-}
+size_t scales_offset(int64_t rows, int64_t depth) { return static_cast<size_t>(round_up(rows * depth, 64)); }
 
 // Depth in equal passes.
 int64_t depth_step(int64_t depth) {
@@ -39,7 +37,8 @@ int64_t depth_step(int64_t depth) {
 }
 
 int block_panels_for(int64_t depth) {
-    const auto panels = static_cast<int>(block_bytes_in_cache / (static_cast<size_t>(depth_step(depth)) * panel_block_bytes));
+    const auto panels =
+        static_cast<int>(block_bytes_in_cache / (static_cast<size_t>(depth_step(depth)) * panel_block_bytes));
     return panels < 1 ? 1 : panels;
 }
 
@@ -87,7 +86,8 @@ void quantise_rows(const Rows &rows, Range range, int64_t row_count, int64_t dep
 template <int type> SDCPU_INLINE __m256i load_weights(const char *block) {
     if constexpr (type == type_q8_0) return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(block + 2));
     const __m128i nibbles = _mm_loadu_si128(reinterpret_cast<const __m128i *>(block + 2)), low_bits = _mm_set1_epi8(15);
-    const __m128i first = _mm_and_si128(nibbles, low_bits), second = _mm_and_si128(_mm_srli_epi16(nibbles, 4), low_bits);
+    const __m128i first = _mm_and_si128(nibbles, low_bits),
+                  second = _mm_and_si128(_mm_srli_epi16(nibbles, 4), low_bits);
     return _mm256_sub_epi8(_mm256_set_m128i(second, first), _mm256_set1_epi8(8));
 }
 
@@ -105,7 +105,8 @@ void pack_weights(const Rows &weights, int64_t first_row, int rows, int64_t firs
                 square[i] = zero();
                 scales[0][i] = scales[1][i] = 0;
                 if (j * width + i >= rows) continue;
-                const char *block = weights.row(first_row + j * width + i) + static_cast<size_t>(first_block + b) * source_bytes;
+                const char *block =
+                    weights.row(first_row + j * width + i) + static_cast<size_t>(first_block + b) * source_bytes;
                 const __m256i first = load_weights<type>(block);
                 const __m256i second = has_second ? load_weights<type>(block + source_bytes) : _mm256_setzero_si256();
                 square[i] = reinterpret_cast<Vector>(_mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1));
@@ -209,7 +210,8 @@ void multiply_integers(const Product &product, const uint8_t *quantised, Range l
             const int count = at_most(blocks - b, static_cast<int>(step));
             for (int p = 0; p < panels; p++) {
                 const int64_t lane = block + p * integer_panel_lanes;
-                pack(product.lanes, lane, at_most(block_end - lane, integer_panel_lanes), b, count, packed + p * panel_bytes);
+                pack(product.lanes, lane, at_most(block_end - lane, integer_panel_lanes), b, count,
+                     packed + p * panel_bytes);
             }
             for (int64_t row = rows.begin; row < rows.end; row += tile_rows) {
                 const int rows_here = at_most(rows.end - row, tile_rows);
@@ -222,11 +224,13 @@ void multiply_integers(const Product &product, const uint8_t *quantised, Range l
                     if (b + step >= blocks) {
                         if (product.lane_bias) finish.lane_bias = product.lane_bias + lane;
                         if (product.residual)
-                            finish.residual = product.residual + static_cast<size_t>(row) * product.residual_stride + lane;
+                            finish.residual =
+                                product.residual + static_cast<size_t>(row) * product.residual_stride + lane;
                     }
                     integer_tiles[rows_here - 1](count, packed + p * panel_bytes, strip,
                                                  product.out + static_cast<size_t>(row) * product.out_stride + lane,
-                                                 product.out_stride, at_most(block_end - lane, integer_panel_lanes), finish);
+                                                 product.out_stride, at_most(block_end - lane, integer_panel_lanes),
+                                                 finish);
                 }
             }
         }

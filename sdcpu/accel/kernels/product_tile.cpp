@@ -108,7 +108,8 @@ __attribute__((noinline)) void narrow_tile(int units, const Unit *panel, const U
 
 using NarrowTile = void (*)(int, const Unit *, const Unit *, size_t, float *, size_t);
 
-#define SDCPU_NARROW_TILES(rows) {narrow_tile<rows, 0>, narrow_tile<rows, 1>, narrow_tile<rows, 2>, narrow_tile<rows, 3>}
+#define SDCPU_NARROW_TILES(rows)                                                                                       \
+    {narrow_tile<rows, 0>, narrow_tile<rows, 1>, narrow_tile<rows, 2>, narrow_tile<rows, 3>}
 const NarrowTile narrow_tiles[tile_rows][tile_vectors] = {SDCPU_NARROW_TILES(1), SDCPU_NARROW_TILES(2),
                                                           SDCPU_NARROW_TILES(3), SDCPU_NARROW_TILES(4),
                                                           SDCPU_NARROW_TILES(5), SDCPU_NARROW_TILES(6)};

@@ -23,9 +23,7 @@ SDCPU_INLINE __m256i mask_of_bits(uint32_t bits) {
     const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
     return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), bit), bit);
 }
-SDCPU_INLINE Vector load_first(const float *p, int64_t n) {
-    return n >= 8 ? load(p) : _mm256_maskload_ps(p, first(n));
-}
+SDCPU_INLINE Vector load_first(const float *p, int64_t n) { return n >= 8 ? load(p) : _mm256_maskload_ps(p, first(n)); }
 SDCPU_INLINE void store_first(float *p, Vector v, int64_t n) {
     if (n >= 8) store(p, v);
     else _mm256_maskstore_ps(p, first(n), v);

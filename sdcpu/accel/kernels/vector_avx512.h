@@ -82,8 +82,8 @@ SDCPU_INLINE void interleave(Vector even, Vector odd, Vector &low, Vector &high)
 SDCPU_INLINE Vector load_but_first(const float *p) { return _mm512_maskz_loadu_ps(0xfffe, p); }
 // p[0], p[9], p[18], …
 SDCPU_INLINE Vector every_ninth(const float *p) {
-    return _mm512_i32gather_ps(
-        _mm512_set_epi32(135, 126, 117, 108, 99, 90, 81, 72, 63, 54, 45, 36, 27, 18, 9, 0), p, 4);
+    return _mm512_i32gather_ps(_mm512_set_epi32(135, 126, 117, 108, 99, 90, 81, 72, 63, 54, 45, 36, 27, 18, 9, 0), p,
+                               4);
 }
 
 // Transposes 16 rows of 16 elements.

@@ -19,7 +19,8 @@ bool attention_runs(const ggml_tensor *t) {
         return (x->type == type_f32 || x->type == type_f16) && has_dense_rows(x);
     };
     if (slope != 0 || soft_cap != 0 || sinks || !is_f32(query) || !has_dense_rows(query) || !is_f32(t)) return false;
-    if (!is_readable(key) || !is_readable(value) || query->ne[0] > largest_head || value->ne[0] > largest_head) return false;
+    if (!is_readable(key) || !is_readable(value) || query->ne[0] > largest_head || value->ne[0] > largest_head)
+        return false;
     if (key->ne[3] != query->ne[3] || value->ne[3] != query->ne[3] || value->ne[2] != key->ne[2]) return false;
     return !mask || (mask->ne[2] == 1 && mask->ne[3] == 1 && mask->type == type_f16 && has_dense_rows(mask));
 }

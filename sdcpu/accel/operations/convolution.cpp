@@ -65,7 +65,8 @@ void share_channels(const Task &task, Convolution &c) {
     for (Range piece; inputs.take(piece);)
         for (int64_t i = piece.begin; i < piece.end; i++) {
             go_to_picture(c, task, i / pieces);
-            kernels.winograd_tiles(c, {i % pieces, i % pieces + 1}, tiles + static_cast<size_t>(i / pieces) * picture_size);
+            kernels.winograd_tiles(c, {i % pieces, i % pieces + 1},
+                                   tiles + static_cast<size_t>(i / pieces) * picture_size);
         }
     task.team.wait();
     const int64_t groups = (c.out_channels + kernels.tile_rows - 1) / kernels.tile_rows;

@@ -45,8 +45,8 @@ void transpose_channels(const Task &task) {
     const ggml_tensor *t = task.result, *from = t->src[0];
     const int64_t columns = t->ne[0], rows = t->ne[1];
     share_rows(task.team, rows, columns * t->ne[2], [&](int64_t row) {
-        task.kernels.transpose(floats(t) + row * columns, static_cast<size_t>(columns * rows), floats_at(from, row, 0, 0),
-                               from->nb[0] / sizeof(float), t->ne[2], columns);
+        task.kernels.transpose(floats(t) + row * columns, static_cast<size_t>(columns * rows),
+                               floats_at(from, row, 0, 0), from->nb[0] / sizeof(float), t->ne[2], columns);
     });
 }
 
@@ -72,9 +72,8 @@ bool run_copy(const Task &task) {
     }
     if (!has_same_shape(t, from)) return false;
     if (has_dense_rows(from)) {
-        share_rows(task.team, row_count(t), t->ne[0], [&](int64_t r) {
-            copy_floats(floats(t) + r * t->ne[0], row_at(from, row_place(t, r)), t->ne[0]);
-        });
+        share_rows(task.team, row_count(t), t->ne[0],
+                   [&](int64_t r) { copy_floats(floats(t) + r * t->ne[0], row_at(from, row_place(t, r)), t->ne[0]); });
         return true;
     }
     if (from->nb[1] == sizeof(float)) {
@@ -159,7 +158,8 @@ bool run_pad(const Task &task) {
 bool run_upscale(const Task &task) {
     constexpr int nearest = 0; // GGML_SCALE_MODE_NEAREST
     const ggml_tensor *t = task.result, *in = t->src[0];
-    const bool doubles = t->ne[0] == 2 * in->ne[0] && t->ne[1] == 2 * in->ne[1] && t->ne[2] == in->ne[2] && t->ne[3] == in->ne[3];
+    const bool doubles =
+        t->ne[0] == 2 * in->ne[0] && t->ne[1] == 2 * in->ne[1] && t->ne[2] == in->ne[2] && t->ne[3] == in->ne[3];
     if (t->op_params[0] != nearest || !doubles || !is_contiguous_f32(t) || !is_contiguous_f32(in)) return false;
     const int64_t columns = in->ne[0];
     share_rows(task.team, row_count(in), 4 * columns, [&](int64_t r) {

@@ -14,7 +14,8 @@ struct Grid {
 
 // Items as large as a packed block where there are many, smaller where there are few; lanes are cut first, because a
 // cut between rows makes another thread pack the same lanes again.
-inline Grid cut(int64_t results, int64_t lanes, int64_t rows, int threads, int panel_lanes, int block_panels, int tile_rows) {
+inline Grid cut(int64_t results, int64_t lanes, int64_t rows, int threads, int panel_lanes, int block_panels,
+                int tile_rows) {
     constexpr int64_t tiles_per_item = 16; // 96 rows: packing the lanes again costs less than a tenth of the work
     const int64_t row_step = tiles_per_item * tile_rows;
     const int64_t panels = (lanes + panel_lanes - 1) / panel_lanes;

@@ -42,8 +42,8 @@ bool run_unary(const Task &task) {
     if (!is_contiguous_f32(t) || !is_contiguous_f32(t->src[0])) return false;
     const Kernels &k = task.kernels;
     const int function = t->op_params[0];
-    const auto kernel = function == unary_silu ? k.silu
-                        : function == unary_gelu ? k.gelu
+    const auto kernel = function == unary_silu         ? k.silu
+                        : function == unary_gelu       ? k.gelu
                         : function == unary_gelu_quick ? k.gelu_quick
                                                        : nullptr;
     if (!kernel) return false;
@@ -90,9 +90,8 @@ bool run_sum_or_product(const Task &task) {
     }
     const int64_t block = repeated_block(t, b);
     if (block >= 16 && is_contiguous(t) && is_contiguous(a) && is_contiguous(b)) {
-        share_rows(task.team, element_count(t) / block, block, [&](int64_t r) {
-            with_values(floats(t) + r * block, floats(a) + r * block, floats(b), block);
-        });
+        share_rows(task.team, element_count(t) / block, block,
+                   [&](int64_t r) { with_values(floats(t) + r * block, floats(a) + r * block, floats(b), block); });
         return true;
     }
     if (b->ne[0] == 1 && b->ne[1] == 1 && is_contiguous(t) && is_contiguous(a)) { // one number per channel

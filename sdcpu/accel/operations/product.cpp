@@ -28,8 +28,8 @@ constexpr int64_t least_integer_rows = 8;
 
 // All products of one operation, which have one shape.
 struct Batch {
-    Product shape;         // without the pointers
-    int64_t inner, outer;  // how many along dimension 2 and 3
+    Product shape;        // without the pointers
+    int64_t inner, outer; // how many along dimension 2 and 3
 
     explicit Batch(const Task &task) : inner(0), outer(0) {
         const ggml_tensor *t = task.result, *weights = t->src[0], *inputs = t->src[1];
@@ -54,7 +54,8 @@ struct Batch {
         const int64_t i2 = i % inner, i3 = i / inner;
         Product product = shape;
         // One matrix of weights may serve several of the inputs.
-        product.lanes.data = bytes_at(weights, 0, i2 / (inputs->ne[2] / weights->ne[2]), i3 / (inputs->ne[3] / weights->ne[3]));
+        product.lanes.data =
+            bytes_at(weights, 0, i2 / (inputs->ne[2] / weights->ne[2]), i3 / (inputs->ne[3] / weights->ne[3]));
         product.rows.data = bytes_at(inputs, 0, i2, i3);
         product.out = floats_at(t, 0, i2, i3);
         if (task.fusion.residual) // contiguous, as t is: the same place
@@ -71,28 +72,33 @@ struct Batch {
 
 bool suits_integers(const Task &task, const Batch &batch) {
     const Product &p = batch.shape;
-    return task.kernels.integer && batch.inner * batch.outer == 1 && (p.lanes.type == type_q8_0 || p.lanes.type == type_q4_0) &&
-           p.rows.type == type_f32 && p.depth % 32 == 0 && p.row_count >= least_integer_rows;
+    return task.kernels.integer && batch.inner * batch.outer == 1 &&
+           (p.lanes.type == type_q8_0 || p.lanes.type == type_q4_0) && p.rows.type == type_f32 && p.depth % 32 == 0 &&
+           p.row_count >= least_integer_rows;
 }
 
 void run_integer_product(const Task &task, const Product &product) {
     const IntegerKernels &kernels = *task.kernels.integer;
-    auto *quantised = static_cast<uint8_t *>(task.team.shared_memory(kernels.quantised_size(product.row_count, product.depth)));
+    auto *quantised =
+        static_cast<uint8_t *>(task.team.shared_memory(kernels.quantised_size(product.row_count, product.depth)));
     Share rows = task.team.share(product.row_count, 4);
-    for (Range range; rows.take(range);) kernels.quantise(product.rows, range, product.row_count, product.depth, quantised);
+    for (Range range; rows.take(range);)
+        kernels.quantise(product.rows, range, product.row_count, product.depth, quantised);
     task.team.wait();
     const Grid grid = cut(1, product.lane_count, product.row_count, task.team.count, kernels.panel_lanes,
                           kernels.block_panels(product.depth), kernels.tile_rows);
-    share_grid(task.team, grid, [&](int64_t, Range lanes, Range rows_here) { kernels.product(product, quantised, lanes, rows_here); });
+    share_grid(task.team, grid,
+               [&](int64_t, Range lanes, Range rows_here) { kernels.product(product, quantised, lanes, rows_here); });
 }
 
 } // namespace
 
 bool product_runs(const ggml_tensor *t) {
     const ggml_tensor *weights = t->src[0], *inputs = t->src[1];
-    const bool reads_weights = has_dense_rows(weights) || (block_size(weights->type) && weights->nb[0] == block_size(weights->type));
-    return reads_weights && (inputs->type == type_f32 || inputs->type == type_f16) && has_dense_rows(inputs) && is_f32(t) &&
-           t->nb[0] == sizeof(float) && inputs->ne[1] >= least_rows;
+    const bool reads_weights =
+        has_dense_rows(weights) || (block_size(weights->type) && weights->nb[0] == block_size(weights->type));
+    return reads_weights && (inputs->type == type_f32 || inputs->type == type_f16) && has_dense_rows(inputs) &&
+           is_f32(t) && t->nb[0] == sizeof(float) && inputs->ne[1] >= least_rows;
 }
 
 bool run_product(const Task &task) {
@@ -104,7 +110,8 @@ bool run_product(const Task &task) {
     }
     const Grid grid = cut(batch.inner * batch.outer, batch.shape.lane_count, batch.shape.row_count, task.team.count,
                           task.kernels.panel_lanes, task.kernels.block_panels, task.kernels.tile_rows);
-    share_grid(task.team, grid, [&](int64_t i, Range lanes, Range rows) { task.kernels.product(batch.at(task, i), lanes, rows); });
+    share_grid(task.team, grid,
+               [&](int64_t i, Range lanes, Range rows) { task.kernels.product(batch.at(task, i), lanes, rows); });
     return true;
 }
 
