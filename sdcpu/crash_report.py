@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Sequence
 
@@ -15,9 +16,13 @@ _LESS_MEMORY = (
 )
 _REPORT = "The next call starts a new process. If it happens again, report it with this log."
 
+_SOURCE_FOLDER = re.compile(r"^/\S*/")
+"""Where the file of a native assert was compiled, which tells nobody anything."""
+
 _LINES = {
     "bad_alloc": ("out of memory", _LESS_MEMORY),
-    "failed to allocate": ("out of memory", _LESS_MEMORY),
+    "mem_buffer != NULL": ("out of memory", _LESS_MEMORY),
+    "insufficient memory": ("out of memory", _LESS_MEMORY),
     "GGML_ASSERT": ("assert", _REPORT),
     "GGML_ABORT": ("assert", _REPORT),
     "what():": ("native error", _REPORT),
@@ -83,7 +88,7 @@ def _last_words(log: Sequence[str]) -> tuple[str, str, str] | None:
     for words, (cause, hint) in _LINES.items():
         for line in reversed(log):
             if words in line:
-                return cause, line.rstrip("."), hint
+                return cause, _SOURCE_FOLDER.sub("", line).rstrip("."), hint
     return None
 
 

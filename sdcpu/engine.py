@@ -87,6 +87,7 @@ class NativeEngine:
         self._clock = _StageClock()
         self._picture = 1
         self._complaints: deque[str] = deque(maxlen=20)
+        self._error = ""
         # The engine keeps these for the whole process and never owns them: they live as long as we.
         self._on_log = self._native.sd_log_callback(self._logged)
         self._on_progress = self._native.sd_progress_callback(self._progressed)
@@ -141,8 +142,12 @@ class NativeEngine:
         files = ", ".join(Path(file).name for file in settings.files.values())
         if not context:
             raise ModelLoadError(
-                f"The engine could not load {files}: {self._last_complaint()}",
-                hint="`sdcpu show FILE` says what a file is; its parts must belong together.",
+                f"The engine could not load {files}: {self._reason()}",
+                hint=(
+                    "Choose a smaller model or quantisation, or close other programs."
+                    if "memory" in self._error
+                    else "`sdcpu show FILE` says what a file is; its parts must belong together."
+                ),
                 details={"log": "\n".join(self._complaints)},
             )
         if not self._native.sd_ctx_supports_image_generation(context):
@@ -213,7 +218,7 @@ class NativeEngine:
             )
             if not done or not unfinished.is_file():
                 raise ModelFileError(
-                    f"The engine could not rewrite {message.source}: {self._last_complaint()}",
+                    f"The engine could not rewrite {message.source}: {self._reason()}",
                     details={"log": "\n".join(self._complaints)},
                 )
             unfinished.replace(message.target)
@@ -228,21 +233,19 @@ class NativeEngine:
         native = self._native
         parameters = image_parameters(native, settings, seed)
         result = native.generate_image(self._context, ctypes.byref(parameters))
-        if not result:
-            if self._cancelled.is_set():
-                raise CancelledError("Cancelled.")
-            raise GenerationError(
-                f"The engine could not draw the picture: {self._last_complaint()}",
-                details={"log": "\n".join(self._complaints)},
-            )
-        image = result[0]
         try:
-            if not image.data:
-                raise GenerationError("The engine returned a picture without pixels.")
-            return copy_pixels(image)
+            if not result and self._cancelled.is_set():
+                raise CancelledError("Cancelled.")
+            if not result or not result[0].data or self._error:
+                raise GenerationError(
+                    f"The engine could not draw the picture: {self._reason()}",
+                    details={"log": "\n".join(self._complaints)},
+                )
+            return copy_pixels(result[0])
         finally:
-            self._free(image.data)
-            self._free(result)
+            if result:
+                self._free(result[0].data)
+                self._free(result)
 
     def _set_preview(self, settings: GenerateSettings, loaded: LoadSettings) -> None:
         """Ask for previews; without a tiny decoder "tae" would run the full one at every step."""
@@ -257,6 +260,7 @@ class NativeEngine:
 
     def _begin(self) -> None:
         self._complaints.clear()
+        self._error = ""
         self._clock = _StageClock()
         self._picture = 1
 
@@ -264,8 +268,9 @@ class NativeEngine:
         self._clock.enter(stage)
         self._emit(Reached(stage=stage, picture=self._picture))
 
-    def _last_complaint(self) -> str:
-        return self._complaints[-1] if self._complaints else "it did not say why"
+    def _reason(self) -> str:
+        """The first error that was logged: what follows is mostly its consequence."""
+        return self._error or (self._complaints[-1] if self._complaints else "it gives no reason")
 
     def _logged(self, level: int, text: bytes, _data: object) -> None:
         line = text.decode(errors="replace").rstrip()
@@ -273,6 +278,12 @@ class NativeEngine:
         said = _SOURCE_LINE.sub("", line)
         if kind in {"warning", "error"}:
             self._complaints.append(said)
+        if kind == "error" and not self._error and not self._cancelled.is_set():
+            # The engine goes on after some errors, such as a LoRA that it could not load, and
+            # would draw for minutes what nobody asked for.
+            self._error = said
+            if self._door is not None and self._clock.stage != "load":
+                self._door.cancel(wanted=True)
         self._emit(Logged(level=kind, text=line))
         # generate_image() tells no stages; these two lines of it begin them. The first progress
         # of the samples follows at once, and knows how many steps there are.

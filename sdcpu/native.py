@@ -139,6 +139,9 @@ def check_request(settings: GenerateSettings, loaded: LoadSettings) -> None:
     ):
         if value not in choices:
             raise InvalidRequestError(f"There is no {name} {value!r}.")
+    if settings.scheduler == "gits" and settings.steps < 2:
+        # GITSScheduler of denoiser.hpp reads in front of its table.
+        raise InvalidRequestError("The scheduler gits needs two steps or more.")
 
 
 def check_layout(native: Any) -> None:
@@ -149,19 +152,16 @@ def check_layout(native: Any) -> None:
     Raises:
         BuildUnusableError: they differ.
     """
-    defaults = {
-        "sd_ctx_params": {"wtype": native.GGMLType.SD_TYPE_COUNT, "chroma_t5_mask_pad": 1},
-        "sd_img_gen_params": {"clip_skip": -1, "width": 512, "seed": -1, "batch_count": 1},
-    }
-    for name, expected in defaults.items():
-        kind = getattr(native, f"{name}_t")
-        struct, written = kind(), _written_by_init(native, name, ctypes.sizeof(kind))
-        ctypes.memmove(ctypes.byref(struct), written, min(len(written), ctypes.sizeof(kind)))
-        wrong = [field for field, value in expected.items() if getattr(struct, field) != value]
-        if wrong or not 0 <= ctypes.sizeof(kind) - len(written) < ctypes.alignment(kind):
-            raise _another_library(
-                f"{name}_t has {len(written)} bytes there and {ctypes.sizeof(kind)} here"
-            )
+    paths: dict[str, object] = {field: field.encode() for field in _PATH_FIELDS.values()}
+    numbers = {"n_threads": 11, "chroma_t5_mask_pad": 12}
+    switches = {"vae_decode_only": False, "diffusion_flash_attn": True, "circular_y": True}
+    _check_struct(native, "sd_ctx_params", **paths, **numbers, **switches)
+    texts: dict[str, object] = {"prompt": b"yes", "negative_prompt": b"no"}
+    numbers = {"clip_skip": 11, "width": 12, "height": 13, "seed": 2**40, "batch_count": 14}
+    numbers |= {"ref_images_count": 15}
+    strengths = {"strength": 0.25, "control_strength": 0.75}
+    switches = {"auto_resize_ref_image": True, "increase_ref_index": False}
+    _check_struct(native, "sd_img_gen_params", **texts, **numbers, **strengths, **switches)
     for function, names in (("str_to_sample_method", SAMPLERS), ("str_to_scheduler", SCHEDULERS)):
         index_of = function_of(native, function, ctypes.c_int, ctypes.c_char_p)
         for index, name in enumerate(names):
@@ -216,12 +216,28 @@ def _initialised(native: Any, name: str) -> Any:
     return struct
 
 
-def _written_by_init(native: Any, name: str, size: int) -> bytes:
-    """What the library's init function writes; its length is the size of the struct there."""
+def _check_struct(native: Any, name: str, **values: object) -> None:
+    """Compare the size of a struct, and the values that we put into it with those that are read."""
+    here = ctypes.sizeof(getattr(native, f"{name}_t"))
     untouched = b"\xa5"
-    memory = ctypes.create_string_buffer(untouched * (2 * size), 2 * size)
+    memory = ctypes.create_string_buffer(untouched * (2 * here), 2 * here)
     function_of(native, f"{name}_init", None, ctypes.c_void_p)(memory)
-    return memory.raw.rstrip(untouched)
+    there = len(memory.raw.rstrip(untouched))
+    if there != here:
+        raise _another_library(f"{name}_t has {there} bytes there and {here} here")
+    struct = _initialised(native, name)
+    fill(struct, **values)
+    text = function_of(native, f"{name}_to_str", ctypes.c_void_p, ctypes.c_void_p)(
+        ctypes.byref(struct)
+    )
+    try:
+        lines = ctypes.string_at(text).decode().splitlines()
+    finally:
+        libc_free()(text)
+    for field, value in values.items():
+        said = value.decode() if isinstance(value, bytes) else str(value)
+        if f"{field}: {said.lower()}" not in lines:
+            raise _another_library(f"{name}_t.{field} is not in its place there")
 
 
 def _image(native: Any, pixels: Pixels | None) -> Any:

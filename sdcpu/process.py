@@ -72,7 +72,8 @@ class EngineProcess:
         """Prepare; `library` None is the binding's own, `command` None is sdcpu's own worker."""
         # -P: a file json.py in the user's folder must not stand in for the real one.
         self._command = command or (sys.executable, "-P", "-m", "sdcpu.worker")
-        self._environment = dict(environment)
+        # An assert of ggml would start a debugger to print the stack: a flood of lines.
+        self._environment = {"GGML_NO_BACKTRACE": "1", **environment}
         if library is not None:
             self._environment["STABLE_DIFFUSION_CPP_LIB"] = str(library)
         self.library = library

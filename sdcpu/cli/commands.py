@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import NoReturn
 
 import click
 
+from sdcpu.cli import CANCELLED
 from sdcpu.cli.output import print_error, print_error_json
 from sdcpu.errors import CancelledError, InvalidRequestError, SdcpuError
 
 DONE = 0
 FAILED = 1
 WRONG_USAGE = 2
-CANCELLED = 130
-"""128 + SIGINT, as shells count."""
 
 COMMANDS = {
     "generate": "Make pictures from a prompt.",
@@ -30,11 +27,6 @@ COMMANDS = {
     "quantize": "Write a smaller copy of a model file.",
 }
 """The commands and their lines in `sdcpu --help`, which therefore imports none of them."""
-
-
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and leave with its exit code."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -14,6 +14,7 @@ from tests.engines import ASSERT, BAD_ALLOC
         (-signal.SIGKILL, [], "out of memory", "ran out of memory"),
         (-signal.SIGSEGV, ["last"], "native fault", "SIGSEGV"),
         (-signal.SIGABRT, [ASSERT, "Aborted"], "assert", "GGML_ASSERT(a->ne[0] == b->ne[0])"),
+        (-signal.SIGABRT, ["GGML_ASSERT(ctx->mem_buffer != NULL)"], "out of memory", "mem_buffer"),
         (-signal.SIGABRT, BAD_ALLOC.splitlines(), "out of memory", "std::bad_alloc"),
         (-signal.SIGABRT, ["  what():  stof"], "native error", "stof"),
         (-signal.SIGABRT, ["nothing to see"], "native error", "without a word"),

@@ -83,6 +83,7 @@ def test_weights_that_would_end_the_process_are_refused(field: str, weight: str)
         ({"sampler": "best"}, "There is no sampler 'best'"),
         ({"scheduler": ""}, "There is no scheduler ''"),
         ({"preview": "vae"}, "There is no preview 'vae'"),
+        ({"scheduler": "gits", "steps": 1}, "gits needs two steps"),
     ],
 )
 def test_what_would_be_a_fault_is_refused(changes: dict[str, object], words: str) -> None:
