@@ -39,6 +39,8 @@ class Way:
     """Pictures of the request; the engine draws one after the other."""
     tile_size: int = 0
     """Decode in tiles of this many latent pixels; 0: in one piece."""
+    own_kernels: bool = False
+    """Whether kernels of ours compute, which have work areas of their own."""
     flash_attention: bool = False
     diffusion_conv_direct: bool = False
     vae_conv_direct: bool = True

@@ -168,6 +168,8 @@ class Started:
     """The CPU features the library was compiled for, in the engine's words."""
     cancels_in_place: bool
     """Whether Cancel can stop a step halfway and keep the model."""
+    kernels: str = "off"
+    """Which of our kernels compute: a name of `sdcpu.kernels.CHOICES`."""
     notes: tuple[str, ...] = ()
     """What a person should know about this engine process, one sentence each."""
 
