@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -83,13 +82,15 @@ def read_models(models_file: Path | None) -> dict[str, Model]:
 def shipped_models_file() -> Path:
     """Where our own models.toml is: inside the installed package, or beside it in the source.
 
+    An editable installation has a copy too, as old as itself: the code's own folder decides.
+
     Raises:
         RegistryError: it is in neither place.
     """
-    for folder in map(Path, sys.modules[__package__].__path__):
-        for candidate in (folder / "models.toml", folder.parent / "models.toml"):
-            if candidate.is_file():
-                return candidate
+    here = Path(__file__).parent
+    for candidate in (here / "models.toml", here.parent / "models.toml"):
+        if candidate.is_file():
+            return candidate
     raise RegistryError("models.toml is missing from sdcpu.", hint="Install sdcpu again.")
 
 

@@ -268,11 +268,9 @@ def test_a_mistake_in_an_override_is_named_as_the_users(tmp_path: Path) -> None:
 @pytest.fixture
 def package_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place where the package pretends to be installed."""
-    import sdcpu
-
     folder = tmp_path / "sdcpu"
     folder.mkdir()
-    monkeypatch.setattr(sdcpu, "__path__", [str(folder)])
+    monkeypatch.setattr(models_file, "__file__", str(folder / "models_file.py"))
     return folder
 
 
