@@ -10,7 +10,6 @@ import pytest
 
 from tests.readme import Example, examples
 
-
 pytestmark = pytest.mark.timeout(300)
 
 
