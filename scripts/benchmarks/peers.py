@@ -3,8 +3,9 @@
 Every measurement is made in a fresh process; the contestants take turns over several rounds, and
 the table shows medians and, in brackets, the median ratio within a round. The weights have the
 shape of Stable Diffusion 1.5 and random values, the same for all (10 GB on disk, made once). The
-last column proves that all draw the same picture: how far each is off the reference, relative to
-the picture's own spread. The files are in the system's cache when a cold start is timed.
+last column proves that all draw the same picture: how far each is off the reference (with the full
+decoder, after one step), relative to the picture's own spread. The files are in the system's cache
+when a cold start is timed.
 
   step   one step of the U-Net       taesd, vae   the tiny and the full decoder
   lcm    a picture in 4 steps with the tiny decoder, everything loaded
@@ -78,6 +79,7 @@ def main() -> int:
             options.quantities,
             against=options.against,
             reference=options.reference,
+            coarse=options.weights == "q4_0",
         ),
         f"in brackets: the ratio to {options.against}; picture: the difference from"
         f" {options.reference}",

@@ -55,6 +55,23 @@ def test_the_table_says_who_was_left_out_and_why() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "coarse", "cell"),
+    [
+        ("ours-int8", False, ["20.0%", "wrong!"]),
+        ("ours-int8", True, ["20.0%"]),
+        ("ours-int8-q4_0", False, ["20.0%"]),
+    ],
+)
+def test_another_picture_is_marked(name: str, coarse: bool, cell: list[str]) -> None:
+    result = Result(pictures={name: bytes([10, 110]), "torch-f32": bytes([0, 100])})
+    result.add(name, "vae", 0, 1.0)
+    row = table(
+        result, {name: "Ours"}, ["vae"], against="stock", reference="torch-f32", coarse=coarse
+    )[1]
+    assert row.split() == ["Ours", "1.00", "1", *cell]
+
+
 def test_aims_take_the_fastest_of_ours() -> None:
     result = _result()
     result.add("ours-avx2", "step", 0, 9.0)

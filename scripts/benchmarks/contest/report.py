@@ -11,6 +11,10 @@ import numpy as np
 
 UNITS = {"memory": "MB", "memory-whole": "MB", "memory-vae": "MB"}
 """Quantities that are no seconds."""
+PICTURE_LIMIT = 0.10
+"""A picture that is further off is marked; without the text in it, it would be off by 0.30."""
+COARSE_PICTURE_LIMIT = 0.30
+"""The same for Q4_0, whose weights are rounded that much."""
 OURS = "ours-*"
 """The fastest of our variants, in an aim."""
 
@@ -92,8 +96,12 @@ def table(
     *,
     against: str,
     reference: str,
+    coarse: bool = False,
 ) -> list[str]:
-    """The lines of the table: a median and, in brackets, its ratio to one contestant."""
+    """The lines of the table: a median and, in brackets, its ratio to one contestant.
+
+    `coarse`: the engine's weights are Q4_0, for those contestants too whose names do not say so.
+    """
     heads = [f"{quantity}, {UNITS.get(quantity, 's')}" for quantity in quantities]
     lines = [_line("", [*heads, "rounds", "picture"])]
     for name, title in titles.items():
@@ -102,7 +110,7 @@ def table(
         cells = [_cell(result, name, quantity, against) for quantity in quantities]
         rounds = max(map(len, result.values[name].values()))
         difference = result.difference(name, reference)
-        cells += [str(rounds), "-" if difference is None else f"{difference:.1%}"]
+        cells += [str(rounds), _picture_cell(name, difference, coarse=coarse)]
         lines.append(_line(title, cells))
     lines += [f"{titles.get(name, name)}: {why}" for name, why in result.skipped.items()]
     return lines
@@ -133,6 +141,14 @@ def _cell(result: Result, name: str, quantity: str, against: str) -> str:
     text = f"{value / 1e6:.0f}" if quantity in UNITS else f"{value:.2f}"
     ratio = result.ratio(name, against, quantity)
     return text if ratio is None else f"{text} ({ratio:.2f})"
+
+
+def _picture_cell(name: str, difference: float | None, *, coarse: bool) -> str:
+    if difference is None:
+        return "-"
+    is_coarse = coarse or name.endswith("q4_0")
+    limit = COARSE_PICTURE_LIMIT if is_coarse else PICTURE_LIMIT
+    return f"{difference:.1%}" + (" wrong!" if difference > limit else "")
 
 
 def _line(title: str, cells: Sequence[str]) -> str:
