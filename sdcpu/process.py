@@ -35,6 +35,14 @@ START_SECONDS = 60.0
 SILENCE_SECONDS = 600.0
 """How long the process may say nothing before it counts as hung; one step of a large model at a
 large size takes a few minutes on a slow machine."""
+_HABITS = {
+    # An assert of ggml would start a debugger to print the stack: a flood of lines.
+    "GGML_NO_BACKTRACE": "1",
+    # How often libgomp looks again before a thread that waits for others goes to sleep. As it comes
+    # (300,000), two threads beside other busy programs took 26 s for what takes 5 s like this.
+    "GOMP_SPINCOUNT": "1000",
+}
+"""Environment of the process, where the user has set nothing else."""
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -72,8 +80,7 @@ class EngineProcess:
         """Prepare; `library` None is the binding's own, `command` None is sdcpu's own worker."""
         # -P: a file json.py in the user's folder must not stand in for the real one.
         self._command = command or (sys.executable, "-P", "-m", "sdcpu.worker")
-        # An assert of ggml would start a debugger to print the stack: a flood of lines.
-        self._environment = {"GGML_NO_BACKTRACE": "1", **environment}
+        self._environment = {**_HABITS, **environment}
         if library is not None:
             self._environment["STABLE_DIFFUSION_CPP_LIB"] = str(library)
         self.library = library
