@@ -170,6 +170,7 @@ class EngineProcess:
             if work.child is not None and not work.answered:
                 self._abandon(work.child)
                 if isinstance(message, Quantize) and not work.child.alive:
+                    work.child.wait()
                     Path(message.unfinished).unlink(missing_ok=True)
             self._end(work)
 
@@ -232,7 +233,7 @@ class EngineProcess:
         if work.cancelled:  # while it was sent: the engine forgets what came before its work
             child.cancel()
         while not work.answered:
-            answer = self._next(child)
+            answer = self._next(child, work)
             if isinstance(answer, Finished | Failed):
                 work.answered = True
                 self._end(work)
@@ -244,13 +245,15 @@ class EngineProcess:
                 )
             yield answer
 
-    def _next(self, child: Child) -> FromEngine:
+    def _next(self, child: Child, work: _Work) -> FromEngine:
         """The next message; a death or a hang is an EngineCrashedError."""
         try:
             answer = child.next_message(self._silence_timeout)
         except TimeoutError as error:
             child.kill(f"said nothing for {self._silence_timeout:g} s")
             raise self._crash(child) from error
+        if answer is None and work.cancelled:
+            raise CancelledError("Cancelled; the engine's process was ended.")
         if answer is None:
             raise self._crash(child)
         return answer
