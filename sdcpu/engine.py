@@ -109,8 +109,9 @@ class NativeEngine:
             problem = self._door.problem(native._lib._name)
         if problem:
             notes.append(f"Our kernels stay off, because {problem}.")
+        version = native.sd_version().decode()
         return Started(
-            version=native.sd_version().decode(),
+            version=version if version != "unknown" else f"{BINDING} {BINDING_VERSION}",
             commit=native.sd_commit().decode(),
             system_info=" ".join(native.sd_get_system_info().decode().split()[2:]),
             cancels_in_place=self._cancels_in_place,

@@ -62,6 +62,7 @@ class EngineProcess:
     a time; `cancel` and `stop` may come from any thread.
 
     >>> import os
+    >>> import os
     >>> with EngineProcess(environment=os.environ) as engine:
     ...     engine.start().cancels_in_place in (True, False)
     True

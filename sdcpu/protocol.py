@@ -162,7 +162,7 @@ class Started:
     """The process is there and the engine's library is loaded."""
 
     version: str
-    """The engine's version, such as "master-…"."""
+    """The engine's version, or the binding's where the build did not note it."""
     commit: str
     system_info: str
     """The CPU features the library was compiled for, in the engine's words."""
