@@ -34,7 +34,7 @@ from sdcpu.protocol import (
     write_message,
 )
 
-CANCEL_SECONDS = 0.8
+CANCEL_SECONDS = 0.7
 """How long a cancel may take inside the engine before its process is killed."""
 STOP_SECONDS = 2.0
 """How long the process may take to end after it was asked to, and again after SIGTERM."""
@@ -47,7 +47,8 @@ _GLANCE_SECONDS = 0.005
 class Child:
     """A process that speaks `sdcpu.protocol`.
 
-    What it logs and prints is appended to `log`. Its end shows as a message of None.
+    What it logs and prints is appended to `log`. Its end shows as a message of None, after which
+    `wait` may still take a moment.
     """
 
     def __init__(
@@ -135,9 +136,9 @@ class Child:
 
     def wait(self) -> int:
         """Wait for a process that is ending; return its code."""
-        while self.next_message() is not None:
-            pass
-        return cast("int", self._returncode)
+        while self._returncode is None:
+            time.sleep(_GLANCE_SECONDS)
+        return self._returncode
 
     def end(self) -> None:
         """Ask, wait, terminate, wait, kill, wait."""
@@ -147,8 +148,7 @@ class Child:
         self._outgoing.put(Stop())
         self._orders.put(self._end_by_force)
         if threading.current_thread() not in self._threads:  # of which one may collect garbage
-            while self._returncode is None:
-                time.sleep(_GLANCE_SECONDS)
+            self.wait()
 
     def _thread(self, target: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=target, name=f"sdcpu{target.__name__}", daemon=True)
@@ -210,6 +210,8 @@ class Child:
             if time.monotonic() > deadline:
                 self._ending = True
                 self._popen.kill()
+                # It does nothing more; freeing gigabytes may take it longer than a cancel may.
+                self._incoming.put(None)
                 return
             time.sleep(_GLANCE_SECONDS)
 

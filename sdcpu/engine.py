@@ -103,11 +103,19 @@ class NativeEngine:
             notes.append(
                 "A cancel ends the engine's process: this build cannot stop inside a step."
             )
+        kernels, problem = "off", ""
+        if self._door is not None:
+            kernels = self._door.kernels(native._lib._name)
+            problem = self._door.problem(native._lib._name)
+        if problem:
+            notes.append(f"Our kernels stay off, because {problem}.")
+        version = native.sd_version().decode()
         return Started(
-            version=native.sd_version().decode(),
+            version=version if version != "unknown" else f"{BINDING} {BINDING_VERSION}",
             commit=native.sd_commit().decode(),
             system_info=" ".join(native.sd_get_system_info().decode().split()[2:]),
             cancels_in_place=self._cancels_in_place,
+            kernels=kernels,
             notes=tuple(notes),
         )
 

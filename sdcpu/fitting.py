@@ -60,6 +60,8 @@ class Scene:
     """Of the files that are here."""
     extra_weights: int = 0
     """Bytes of weights that the request brings along."""
+    own_kernels: bool = False
+    """Whether kernels of ours compute: with them the economical ways are the fastest, too."""
 
     def memory(self, way: Way) -> MemoryEstimate:
         """What a picture made this way takes."""
@@ -102,7 +104,7 @@ def find_way(scene: Scene, request: ImageRequest, *, may_fall_back: bool, room: 
         NotEnoughMemoryError: no way fits.
     """
     decoders = _decoders(scene, request, may_fall_back=may_fall_back)
-    ways = list(_ways(request, decoders))
+    ways = list(_ways(scene, request, decoders))
     fastest = scene.memory(ways[0])
     for way in ways:
         memory = scene.memory(way)
@@ -144,13 +146,14 @@ def _has_full_decoder(scene: Scene) -> bool:
     return False
 
 
-def _ways(request: ImageRequest, decoders: tuple[Decoder, ...]) -> Iterator[Way]:
+def _ways(scene: Scene, request: ImageRequest, decoders: tuple[Decoder, ...]) -> Iterator[Way]:
     """All ways to make the picture, the most wanted first."""
     width, height = request.width or 0, request.height or 0
     tiny_preview = request.preview == "tae"
     longest = max(width, height) // 8
     tiles = (0, *(size for size in TILE_SIZES if size < longest))
-    for decoder, tile_size, flash in product(decoders, tiles, (False, True)):
+    flash_attention = (True,) if scene.own_kernels else (False, True)
+    for decoder, tile_size, flash in product(decoders, tiles, flash_attention):
         yield Way(
             width=width,
             height=height,
@@ -158,6 +161,7 @@ def _ways(request: ImageRequest, decoders: tuple[Decoder, ...]) -> Iterator[Way]
             decoder=decoder,
             tile_size=tile_size,
             flash_attention=flash,
+            own_kernels=scene.own_kernels,
             # Beside the scores, which flash attention does away with, im2col hardly counts.
             diffusion_conv_direct=flash,
             encodes=request.init_image is not None or bool(request.ref_images),
@@ -172,7 +176,7 @@ def _reasons(
 ) -> tuple[str, ...]:
     """What was given up to make it fit, and what for."""
     reasons = []
-    if way.flash_attention:
+    if way.flash_attention and not fastest.flash_attention:
         reasons.append(
             "Flash attention, to fit the memory: steps take about twice as long, and need "
             f"{size_text(now.sample)} beside the weights instead of {size_text(before.sample)}."
@@ -197,7 +201,7 @@ def _refusal(
     scene: Scene, request: ImageRequest, decoders: tuple[Decoder, ...], room: Room
 ) -> NotEnoughMemoryError:
     """The error for a request that fits in no way, with what would fit."""
-    *_, smallest = _ways(request, decoders)
+    *_, smallest = _ways(scene, request, decoders)
     memory = scene.memory(smallest)
     size = _largest_size(scene, smallest, room)
     ways_out = []

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from sdcpu.accel import library_path
 from sdcpu.builds import Build, find_build
 from sdcpu.catalog import Catalog
 from sdcpu.default_model import Choice, choose_model, shipped_model
@@ -31,6 +32,7 @@ from sdcpu.jobs import (
     preview_picture,
     weights_of_loras,
 )
+from sdcpu.kernels import OFF
 from sdcpu.measurements import Measurements
 from sdcpu.models import Model
 from sdcpu.plan import EnginePlan
@@ -86,6 +88,7 @@ class ImageGenerator:
         self._catalog = Catalog(self._settings)
         self._measurements = Measurements(self._settings.state_folder)
         self._process: EngineProcess | None = None
+        self._kernels = OFF
         self._choice: Choice | None = None
         self._busy = threading.Lock()
         self._cancelled = threading.Event()
@@ -184,6 +187,11 @@ class ImageGenerator:
             if choice != known or not known.model.family:
                 check_inputs(request, choice.model)
             plan = self._planned(choice, request)
+            started = self._running(plan.build, plan.kernels).start()
+            if started.kernels != plan.kernels:
+                # An engine that our kernels do not know: what suits them would cost time now.
+                self._settings = replace(self._settings, accel=OFF)
+                plan = self._planned(choice, request)
             yield plan
             yield from self._drawn(plan)
         finally:
@@ -224,6 +232,7 @@ class ImageGenerator:
             memory_held=process_memory(self.engine_pid),
             extra_weights=weights_of_loras(request),
             accel=self._settings.accel,
+            kernels_built=library_path() is not None,
             missing_files=[file for file, path in located.items() if path is None],
         )
         if not choice.reason:
@@ -266,7 +275,7 @@ class ImageGenerator:
         """Run the engine for a plan whose files are all here."""
         located = self._catalog.locate(plan.model)
         job = engine_job(plan, located)
-        process = self._running(plan.build)
+        process = self._running(plan.build, plan.kernels)
         watch = Stopwatch(pictures=plan.request.count, expected=plan.stage_seconds)
         stage_seconds: dict[str, float] = {}
         for message in (Load(settings=engine_load(plan, located)), Generate(settings=job)):
@@ -289,16 +298,18 @@ class ImageGenerator:
                     stage_seconds |= answer.stage_seconds
         self._measurements.record(plan.conditions, stage_seconds)
 
-    def _running(self, build: Build) -> EngineProcess:
-        """The engine's process for a build; one of another build is ended first."""
-        if self._process and self._process.library != build.library:
+    def _running(self, build: Build, kernels: str) -> EngineProcess:
+        """The engine's process for a build and kernels; one for others is ended first."""
+        if self._process and (self._process.library, self._kernels) != (build.library, kernels):
             self.close()
         if self._process is None:
-            self._process = EngineProcess(library=build.library, environment=child_environment())
+            environment = child_environment(SDCPU_ACCEL=kernels)
+            self._process = EngineProcess(library=build.library, environment=environment)
+            self._kernels = kernels
         return self._process
 
     def _quantize(self, source: Path, target: Path, tensor_type: str) -> None:
-        process = self._running(find_build(self._settings.build, self._settings))
+        process = self._running(find_build(self._settings.build, self._settings), OFF)
         message = Quantize(source=str(source), target=str(target), tensor_type=tensor_type)
         for _ in process.run(message):
             pass

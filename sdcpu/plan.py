@@ -13,6 +13,7 @@ from sdcpu.figures import size_text
 from sdcpu.fitting import Scene, find_room, find_way
 from sdcpu.hardware import Hardware
 from sdcpu.images import ImageRequest
+from sdcpu.kernels import OFF, choose_kernels
 from sdcpu.measurements import Conditions, Measurements, format_duration
 from sdcpu.memory import MemoryEstimate, Way, main_tensor_type
 from sdcpu.quality import fill_request
@@ -32,6 +33,8 @@ class EnginePlan:
     request: ImageRequest
     """Every open value is filled in; the size is what the engine draws."""
     threads: int
+    kernels: str
+    """Our kernels that compute for the engine, a name of `sdcpu.kernels.CHOICES`; or "off"."""
     flash_attention: bool
     """Attention without the matrix of scores in memory."""
     diffusion_conv_direct: bool
@@ -77,6 +80,7 @@ def make_plan(
     memory_held: int = 0,
     extra_weights: int = 0,
     accel: str = "auto",
+    kernels_built: bool = False,
     missing_files: Collection[ModelFile] = (),
 ) -> EnginePlan:
     """Decide how to make the picture that a request asks for.
@@ -92,7 +96,8 @@ def make_plan(
         memory_limit: Bytes that both processes may use together; None: what is free.
         memory_held: Bytes that our engine's process has already and will use again.
         extra_weights: Bytes of weights that the request brings along, such as LoRA files.
-        accel: Kernels of our own, "auto" or "off"; there are none yet.
+        accel: Kernels of our own, a name of `sdcpu.kernels.CHOICES`.
+        kernels_built: Whether the native library that holds them is there.
         missing_files: Files that must be downloaded first.
 
     Raises:
@@ -106,18 +111,22 @@ def make_plan(
         )
     filled = fill_request(request, model)
     room = find_room(hardware, memory_limit, memory_held)
-    scene = Scene(model=model, headers=headers, extra_weights=extra_weights)
+    kernels = choose_kernels(accel, hardware.cpu_features, built=kernels_built)
+    scene = Scene(
+        model=model,
+        headers=headers,
+        extra_weights=extra_weights,
+        own_kernels=kernels.name != OFF,
+    )
     fitting = find_way(scene, filled.request, may_fall_back=request.decoder == "auto", room=room)
     way, memory = fitting.way, fitting.memory
     drawn = replace(filled.request, decoder=way.decoder)
     thread_count, thread_reason = choose_threads(hardware, threads)
-    machine = f"{hardware.cpu_name} | {build.name} {build.version}"
+    machine = f"{hardware.cpu_name} | {build.name} {build.version} {kernels.name}"
     conditions = _conditions(machine, thread_count, scene, drawn, way)
     seconds = measurements.estimate(conditions)
     surprises = (*filled.reasons, *fitting.reasons)
-    reasons = [*surprises, thread_reason]
-    if accel not in ("auto", "off"):
-        reasons.append("The engine computes with its own kernels: sdcpu brings none yet.")
+    reasons = [*surprises, thread_reason, kernels.reason]
     reasons.append(
         f"At its peak it takes {size_text(memory.peak)} of {size_text(room.size)} {room.name}: "
         f"{size_text(memory.weights)} for the model, the rest to compute with."
@@ -131,6 +140,7 @@ def make_plan(
         build=build,
         request=drawn,
         threads=thread_count,
+        kernels=kernels.name,
         flash_attention=way.flash_attention,
         diffusion_conv_direct=way.diffusion_conv_direct,
         vae_conv_direct=way.vae_conv_direct,

@@ -35,6 +35,14 @@ START_SECONDS = 60.0
 SILENCE_SECONDS = 600.0
 """How long the process may say nothing before it counts as hung; one step of a large model at a
 large size takes a few minutes on a slow machine."""
+_HABITS = {
+    # An assert of ggml would start a debugger to print the stack: a flood of lines.
+    "GGML_NO_BACKTRACE": "1",
+    # How often libgomp looks again before a thread that waits for others goes to sleep. As it comes
+    # (300,000), two threads beside other busy programs took 26 s for what takes 5 s like this.
+    "GOMP_SPINCOUNT": "1000",
+}
+"""Environment of the process, where the user has set nothing else."""
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -54,6 +62,7 @@ class EngineProcess:
     a time; `cancel` and `stop` may come from any thread.
 
     >>> import os
+    >>> import os
     >>> with EngineProcess(environment=os.environ) as engine:
     ...     engine.start().cancels_in_place in (True, False)
     True
@@ -72,8 +81,7 @@ class EngineProcess:
         """Prepare; `library` None is the binding's own, `command` None is sdcpu's own worker."""
         # -P: a file json.py in the user's folder must not stand in for the real one.
         self._command = command or (sys.executable, "-P", "-m", "sdcpu.worker")
-        # An assert of ggml would start a debugger to print the stack: a flood of lines.
-        self._environment = {"GGML_NO_BACKTRACE": "1", **environment}
+        self._environment = {**_HABITS, **environment}
         if library is not None:
             self._environment["STABLE_DIFFUSION_CPP_LIB"] = str(library)
         self.library = library
@@ -163,6 +171,7 @@ class EngineProcess:
             if work.child is not None and not work.answered:
                 self._abandon(work.child)
                 if isinstance(message, Quantize) and not work.child.alive:
+                    work.child.wait()
                     Path(message.unfinished).unlink(missing_ok=True)
             self._end(work)
 
@@ -225,7 +234,7 @@ class EngineProcess:
         if work.cancelled:  # while it was sent: the engine forgets what came before its work
             child.cancel()
         while not work.answered:
-            answer = self._next(child)
+            answer = self._next(child, work)
             if isinstance(answer, Finished | Failed):
                 work.answered = True
                 self._end(work)
@@ -237,13 +246,15 @@ class EngineProcess:
                 )
             yield answer
 
-    def _next(self, child: Child) -> FromEngine:
+    def _next(self, child: Child, work: _Work) -> FromEngine:
         """The next message; a death or a hang is an EngineCrashedError."""
         try:
             answer = child.next_message(self._silence_timeout)
         except TimeoutError as error:
             child.kill(f"said nothing for {self._silence_timeout:g} s")
             raise self._crash(child) from error
+        if answer is None and work.cancelled:
+            raise CancelledError("Cancelled; the engine's process was ended.")
         if answer is None:
             raise self._crash(child)
         return answer

@@ -162,12 +162,14 @@ class Started:
     """The process is there and the engine's library is loaded."""
 
     version: str
-    """The engine's version, such as "master-…"."""
+    """The engine's version, or the binding's where the build did not note it."""
     commit: str
     system_info: str
     """The CPU features the library was compiled for, in the engine's words."""
     cancels_in_place: bool
     """Whether Cancel can stop a step halfway and keep the model."""
+    kernels: str = "off"
+    """Which of our kernels compute: a name of `sdcpu.kernels.CHOICES`."""
     notes: tuple[str, ...] = ()
     """What a person should know about this engine process, one sentence each."""
 

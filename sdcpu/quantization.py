@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from sdcpu.builds import find_build
@@ -27,9 +26,9 @@ def quantize(
     Convolution kernels stay in f16 whatever the type: the engine has no smaller ones.
 
     Raises:
-        InvalidRequestError: the type is unknown, or the target cannot be written.
+        InvalidRequestError: the type is unknown, or the target does not end in .gguf.
         ModelFileError: the source is no model file that can be read.
-        EngineError: the engine cannot convert it.
+        EngineError: the engine cannot convert it, or cannot write the target.
 
     >>> quantize(Path("model.safetensors"), Path("model-q8_0.gguf"), "q8_0")  # doctest: +SKIP
     """
@@ -45,15 +44,9 @@ def quantize(
     read_header(source)
     settings = settings or load_settings()
     build = find_build(settings.build, settings)
-    try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
-            unfinished = Path(folder) / target.name
-            message = Quantize(source=str(source), target=str(unfinished), tensor_type=tensor_type)
-            with EngineProcess(library=build.library, environment=child_environment()) as process:
-                for _ in process.run(message):
-                    pass
-            unfinished.replace(target)
-    except OSError as error:
-        raise InvalidRequestError(
-            f"{target} cannot be written: {error.strerror or error}."
-        ) from error
+    message = Quantize(
+        source=str(source.absolute()), target=str(target.absolute()), tensor_type=tensor_type
+    )
+    with EngineProcess(library=build.library, environment=child_environment()) as process:
+        for _ in process.run(message):
+            pass

@@ -113,6 +113,11 @@ class Recorder:
             for stage, seconds in self._stage_seconds.items()
         ]
 
+    @property
+    def memory_peak(self) -> int:
+        """Bytes of all processes together at the worst moment."""
+        return max((sample.parent + sample.children for sample in self.samples), default=0)
+
     def _reach(self, stage: str) -> None:
         if stage == self._stage:
             return

@@ -54,6 +54,7 @@ class FakeEngine:
             commit="0",
             system_info="FAKE = 1",
             cancels_in_place=True,
+            kernels=os.environ.get("SDCPU_ACCEL", "off"),
         )
 
     def load(self, settings: LoadSettings) -> dict[str, float]:

@@ -30,6 +30,7 @@ def plan_for(request: ImageRequest, *, model: str = "demo") -> EnginePlan:
         build=BUILD,
         request=filled,
         threads=2,
+        kernels="off",
         flash_attention=False,
         diffusion_conv_direct=False,
         vae_conv_direct=True,

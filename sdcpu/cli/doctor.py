@@ -128,20 +128,28 @@ def _models() -> Iterator[Finding]:
 
 
 def _engine() -> Iterator[Finding]:
+    from sdcpu.accel import library_path
     from sdcpu.builds import find_build
+    from sdcpu.hardware import detect_hardware
+    from sdcpu.kernels import choose_kernels
     from sdcpu.process import EngineProcess
     from sdcpu.settings import child_environment, load_settings
 
     settings = load_settings()
     build = find_build(settings.build, settings)
     yield Finding(name="engine", text=f"{build.name}: {build.title}, {build.version}")
-    with EngineProcess(library=build.library, environment=child_environment()) as process:
+    kernels = choose_kernels(
+        settings.accel, detect_hardware().cpu_features, built=library_path() is not None
+    )
+    environment = child_environment(SDCPU_ACCEL=kernels.name)
+    with EngineProcess(library=build.library, environment=environment) as process:
         started = process.start()
     known = [text for text in (started.version, started.commit) if text != "unknown"]
     yield Finding(name="engine", text=" ".join(["starts", *known]))
     yield Finding(name="engine", text=f"compiled for {_features(started.system_info)}")
     cancels = "within a step" if started.cancels_in_place else "by ending its process"
     yield Finding(name="engine", text=f"cancels {cancels}")
+    yield Finding(name="kernels", text=f"{started.kernels}: {kernels.reason}")
     for note in started.notes:
         yield Finding(name="engine", text=note)
 

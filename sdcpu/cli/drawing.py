@@ -66,6 +66,7 @@ class Drawing:
             "build": self.plan.build if self.plan else None,
             "plan": self.plan,
             "stages": recorder.stages(),
+            "memory_peak": recorder.memory_peak,
             "pictures": self.pictures,
             "error": f"{type(error).__name__}: {error}".removesuffix(": ") if error else None,
             "memory_samples": recorder.samples,

@@ -119,7 +119,10 @@ def machine_options(command: Decorated) -> Decorated:
         ),
         _option("--build", **machine, metavar="NAME", help="The build of the engine: cpu."),
         _option(
-            "--accel", **machine, metavar="NAME", help="Kernels of our own: auto or off; none yet."
+            "--accel",
+            **machine,
+            metavar="NAME",
+            help="Kernels of our own: auto, off, avx2, avx512, bf16 or int8.",
         ),
         _option(
             "--offline/--online", **machine, default=None, help="Whether the network may be used."

@@ -89,7 +89,7 @@ def check_folder(folder: Path) -> None:
     except OSError as error:
         raise InvalidRequestError(
             f"The folder {folder.resolve()} cannot be written: {error.strerror or error}.",
-            hint="Choose another place with -o.",
+            hint="Choose another place.",
         ) from error
 
 

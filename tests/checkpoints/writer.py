@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Literal
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,8 @@ _SPREAD = 0.02
 """Standard deviation of the weights: large enough to compute with, too small to overflow."""
 _POOL = 1 << 20
 """So many different values; longer tensors repeat them."""
+_START_STEP = 32
+"""Values in a block of any type."""
 
 
 def write_checkpoint(path: Path, shapes: Shapes, kind: TypeName) -> None:
@@ -121,10 +124,13 @@ def _write_safetensors(path: Path, shapes: list[tuple[str, Shape]], kind: TypeNa
 
 
 def _random_bytes(name: str, shape: Shape, kind: TypeName) -> Bytes:
-    """Weights around 0, norms and the LoRA's factors around 1."""
+    """Weights around 0, norms and the LoRA's factors around 1; the same values in every type."""
     is_factor = len(shape) < 2 and name.endswith((".weight", ".scale", ".alpha"))
     pool = _pool(kind, 1.0 if is_factor else 0.0)
-    return np.resize(pool, stored_size(shape, kind))  # repeats the pool as often as needed
+    # Each tensor starts elsewhere in the pool: some programs keep equal tensors only once.
+    start = crc32(name.encode()) % (_POOL // _START_STEP) * stored_size((_START_STEP,), kind)
+    size = stored_size(shape, kind)
+    return np.resize(np.roll(pool, -start), size)  # repeats the pool as often as needed
 
 
 @cache

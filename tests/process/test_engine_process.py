@@ -170,6 +170,15 @@ def test_the_library_is_named_to_the_process() -> None:
         assert engine.library == Path("/lib/other.so")
 
 
+def test_the_environment_is_the_one_that_was_given_with_our_habits_below_it() -> None:
+    given = {"PATH": os.environ["PATH"], "GOMP_SPINCOUNT": "7"}
+    with EngineProcess(command=command(), environment=given) as engine:
+        engine.start()
+        variables = Path(f"/proc/{engine.pid}/environ").read_text().split("\0")
+    assert {"GOMP_SPINCOUNT=7", "GGML_NO_BACKTRACE=1"} <= set(variables)
+    assert not [variable for variable in variables if variable.startswith("HOME=")]
+
+
 def test_files_in_the_folder_do_not_stand_in_for_modules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

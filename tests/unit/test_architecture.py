@@ -19,7 +19,7 @@ MOST_LINES = 400
 LAYERS = (
     {"errors", "figures", "whole_file"},
     {"events", "images", "recipe", "inputs", "settings", "tensors", "native"}
-    | {"hardware", "measurements", "protocol", "stopwatch", "registry", "families"}
+    | {"hardware", "kernels", "measurements", "protocol", "stopwatch", "registry", "families"}
     | {"gguf_file", "safetensors_file", "weights", "identification", "models", "models_file"},
     {
         "local_models",

@@ -33,6 +33,10 @@ MACHINE = Hardware(
     memory_available=12 * GB,
 )
 BUILD = Build(name="cpu", title="", library=Path("lib.so"), version="0.4.7", usable=True)
+AVX512_BF16_VNNI = frozenset(
+    {"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_bf16"}
+    | {"avx512_vnni"}
+)
 NOWHERE = Measurements(Path("/nowhere"))
 SD15 = sd15()
 
@@ -46,6 +50,7 @@ def plan(
     limit: int | None = None,
     threads: int | None = None,
     accel: str = "auto",
+    kernels_built: bool = False,
     held: int = 0,
     **request: object,
 ) -> EnginePlan:
@@ -61,6 +66,7 @@ def plan(
         memory_held=held,
         threads=threads,
         accel=accel,
+        kernels_built=kernels_built,
     )
 
 
@@ -298,14 +304,24 @@ def test_reasons_are_sentences_and_the_surprising_ones_come_first() -> None:
         "Drawn",
         "Flash",
         "4",
+        "The",
         "At",
     ]
     assert all(reason.endswith(".") for reason in made.reasons)
 
 
-def test_kernels_that_do_not_exist_are_not_promised() -> None:
-    assert not any("kernels" in reason for reason in plan().reasons)
-    assert any("brings none yet" in reason for reason in plan(accel="on").reasons)
+def test_our_kernels_bring_the_flags_that_suit_them() -> None:
+    zen4 = replace(MACHINE, cpu_features=AVX512_BF16_VNNI)
+    with_kernels = plan(hardware=zen4, kernels_built=True)
+    assert with_kernels.kernels == "int8"
+    assert with_kernels.flash_attention
+    assert with_kernels.diffusion_conv_direct
+    assert with_kernels.vae_conv_direct
+    assert not any("Flash attention" in reason for reason in with_kernels.reasons)
+    without = plan(hardware=zen4, kernels_built=True, accel="off")
+    assert without.kernels == "off"
+    assert not without.flash_attention
+    assert with_kernels.conditions != without.conditions
 
 
 def test_download_size_counts_what_is_missing() -> None:

@@ -53,6 +53,7 @@ def test_memory_of_children_is_seen() -> None:
         child.communicate(b"\n")
     peaks = {stage.stage: stage.children_peak for stage in recorder.stages()}
     assert peaks["load"] > 50_000_000
+    assert recorder.memory_peak > peaks["load"]
 
 
 def test_long_work_keeps_few_samples(monkeypatch: pytest.MonkeyPatch) -> None:

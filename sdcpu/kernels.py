@@ -1,0 +1,75 @@
+"""Which of our CPU kernels compute for the engine (see `sdcpu/accel/README.md`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sdcpu.errors import InvalidRequestError
+
+OFF = "off"
+AUTOMATIC = "auto"
+CHOICES = (AUTOMATIC, OFF, "avx2", "avx512", "bf16", "int8")
+"""What can be asked for."""
+
+_AVX2 = frozenset({"avx2", "fma", "f16c"})
+_AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
+_FEATURES = {
+    "int8": _AVX512 | {"avx512_vnni"},
+    "bf16": _AVX512 | {"avx512_bf16"},
+    "avx512": _AVX512,
+    "avx2": _AVX2,
+}
+"""Instruction sets that each needs, in the kernel's words, fastest first; as in variant.cpp."""
+
+_TITLES = {
+    "int8": "8-bit products for linear layers",
+    "bf16": "16-bit products (bfloat16)",
+    "avx512": "32-bit products with AVX-512",
+    "avx2": "32-bit products with AVX2",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KernelChoice:
+    """The kernels to use, and why."""
+
+    name: str
+    """One of `CHOICES` but "auto"."""
+    reason: str
+
+
+def choose_kernels(asked: str, features: frozenset[str], *, built: bool) -> KernelChoice:
+    """Take the fastest kernels that the processor runs, or the ones that are asked for.
+
+    `features` are the processor's instruction sets, `built` says whether the native library that
+    holds the kernels is there.
+
+    Raises:
+        InvalidRequestError: there are no kernels of this name, or they cannot run here.
+
+    >>> choose_kernels("auto", frozenset({"avx2", "fma", "f16c"}), built=True).name
+    'avx2'
+    """
+    if asked not in CHOICES:
+        raise InvalidRequestError(
+            f"There are no kernels {asked!r}.", hint=f"Choose one of: {', '.join(CHOICES)}."
+        )
+    if asked == OFF:
+        return KernelChoice(name=OFF, reason="The engine's own kernels, as asked for.")
+    usable = [name for name, needed in _FEATURES.items() if built and needed <= features]
+    if asked != AUTOMATIC:
+        if asked not in usable:
+            why = "this processor lacks instructions" if built else "the native library is missing"
+            raise InvalidRequestError(
+                f"The kernels {asked!r} cannot run here: {why}.",
+                hint=f"Usable: {', '.join([*usable, OFF])}.",
+            )
+        return KernelChoice(name=asked, reason=f"{_TITLES[asked]}, as asked for.")
+    if usable:
+        return KernelChoice(
+            name=usable[0], reason=f"{_TITLES[usable[0]]}: the fastest that this processor runs."
+        )
+    why = "no instructions they need" if built else "no native library of sdcpu"
+    return KernelChoice(
+        name=OFF, reason=f"The engine's own kernels, which take much longer: there is {why} here."
+    )

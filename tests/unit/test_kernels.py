@@ -1,0 +1,47 @@
+"""Which kernels are taken on which processor."""
+
+import pytest
+
+from sdcpu.errors import InvalidRequestError
+from sdcpu.kernels import choose_kernels
+
+HASWELL = frozenset({"sse2", "avx", "avx2", "fma", "f16c"})
+SKYLAKE_X = HASWELL | {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
+CASCADE_LAKE = SKYLAKE_X | {"avx512_vnni"}
+COOPER_LAKE = SKYLAKE_X | {"avx512_bf16"}
+ZEN_4 = SKYLAKE_X | {"avx512_vnni", "avx512_bf16"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "features", "built", "chosen", "words"),
+    [
+        ("auto", ZEN_4, True, "int8", "fastest"),
+        ("auto", CASCADE_LAKE, True, "int8", "fastest"),
+        ("auto", COOPER_LAKE, True, "bf16", "fastest"),
+        ("auto", SKYLAKE_X, True, "avx512", "fastest"),
+        ("auto", HASWELL, True, "avx2", "fastest"),
+        ("auto", frozenset({"sse2"}), True, "off", "take much longer"),
+        ("auto", ZEN_4, False, "off", "no native library"),
+        ("off", ZEN_4, True, "off", "as asked for"),
+        ("avx2", ZEN_4, True, "avx2", "as asked for"),
+    ],
+)
+def test_the_choice(
+    asked: str, features: frozenset[str], built: bool, chosen: str, words: str
+) -> None:
+    choice = choose_kernels(asked, features, built=built)
+    assert choice.name == chosen
+    assert words in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("asked", "features", "built", "words"),
+    [
+        ("avx1024", ZEN_4, True, "no kernels 'avx1024'"),
+        ("bf16", HASWELL, True, "lacks instructions"),
+        ("avx2", HASWELL, False, "native library is missing"),
+    ],
+)
+def test_what_cannot_be(asked: str, features: frozenset[str], built: bool, words: str) -> None:
+    with pytest.raises(InvalidRequestError, match=words):
+        choose_kernels(asked, features, built=built)
