@@ -10,7 +10,7 @@ Kernels chosen;
 const Kernels *active = nullptr;
 const char *chosen_name = "off";
 
-void activate(const Kernels &kernels, const IntegerKernels *integer, const char *name) {
+[[maybe_unused]] void activate(const Kernels &kernels, const IntegerKernels *integer, const char *name) {
     chosen = kernels;
     chosen.integer = integer;
     chosen_name = name;
