@@ -151,10 +151,8 @@ class NativeEngine:
         if not context:
             raise ModelLoadError(
                 f"The engine could not load {files}: {self._reason()}",
-                hint=(
-                    "Choose a smaller model or quantisation, or close other programs."
-                    if "memory" in self._error
-                    else "`sdcpu show FILE` says what a file is; its parts must belong together."
+                hint=self._hint(
+                    "`sdcpu show FILE` says what a file is; its parts must belong together."
                 ),
                 details={"log": "\n".join(self._complaints)},
             )
@@ -247,6 +245,7 @@ class NativeEngine:
             if not result or not result[0].data or self._error:
                 raise GenerationError(
                     f"The engine could not draw the picture: {self._reason()}",
+                    hint=self._hint(""),
                     details={"log": "\n".join(self._complaints)},
                 )
             return copy_pixels(result[0])
@@ -279,6 +278,11 @@ class NativeEngine:
     def _reason(self) -> str:
         """The first error that was logged: what follows is mostly its consequence."""
         return self._error or (self._complaints[-1] if self._complaints else "it gives no reason")
+
+    def _hint(self, otherwise: str) -> str:
+        if "memory" in self._error:
+            return "Close other programs, or choose a smaller model, quantisation or picture."
+        return otherwise
 
     def _logged(self, level: int, text: bytes, _data: object) -> None:
         line = text.decode(errors="replace").rstrip()

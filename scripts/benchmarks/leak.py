@@ -1,7 +1,6 @@
 """Draw many small pictures in one engine process and tell how its memory grows."""
 
 import argparse
-import itertools
 import os
 import sys
 import time
@@ -10,7 +9,7 @@ import psutil
 
 from sdcpu.demo import demo_files
 from sdcpu.process import EngineProcess
-from sdcpu.protocol import Generate, GenerateSettings, Load, LoadSettings
+from sdcpu.protocol import Generate, GenerateSettings, Load, LoadSettings, Reached
 from sdcpu.settings import load_settings
 
 WARM_UP = 20
@@ -44,6 +43,8 @@ def main() -> int:
         process = psutil.Process(engine.pid)
         for number in range(WARM_UP + wanted.pictures):
             draw(engine, number, wanted.size, cancel_every=wanted.cancel_every)
+            if engine.pid != process.pid:
+                sys.exit("A cancel took too long and ended the process: nothing to measure.")
             sizes.append(process.memory_info().rss)
             if number % 100 == 0 or number == WARM_UP:
                 print(f"{number:5} pictures {sizes[-1] / 1e6:8.2f} MB", flush=True)
@@ -75,11 +76,11 @@ def draw(engine: EngineProcess, number: int, size: int, *, cancel_every: int) ->
         preview=("none", "proj", "tae")[number % 3],
     )
     events = engine.run(Generate(settings=settings))
-    if cancel_every and number % cancel_every == 0:
-        list(itertools.islice(events, 12))
-        events.close()
-    else:
-        list(events)
+    leave = cancel_every > 0 and number % cancel_every == 0
+    for event in events:
+        if leave and isinstance(event, Reached) and event.stage == "sample":
+            events.close()
+            return
 
 
 def median(values: list[int]) -> float:

@@ -32,6 +32,7 @@ from sdcpu.protocol import (  # noqa: E402
     Pixels,
 )
 from sdcpu.registry import FileRole, Model, ModelFile  # noqa: E402
+from sdcpu.settings import child_environment  # noqa: E402
 from sdcpu.weights import read_header  # noqa: E402
 from tests.checkpoints import (  # noqa: E402
     CHECKPOINTS,
@@ -64,6 +65,8 @@ class Case:
     lora: bool = False
     control: bool = False
     count: int = 1
+    kernels: bool = False
+    """Compute with our kernels, in the way that suits them, as sdcpu does where it can."""
 
     @property
     def name(self) -> str:
@@ -76,6 +79,7 @@ class Case:
             "lora" if self.lora else "",
             "control" if self.control else "",
             f"count={self.count}" if self.count > 1 else "",
+            "kernels" if self.kernels else "",
         ]
         size = f"{self.width}x{self.height}"
         return " ".join(filter(None, [self.model, self.type, size, self.decoder, *words]))
@@ -89,8 +93,9 @@ class Case:
             count=self.count,
             decoder=self.decoder,
             tile_size=self.tile_size,
-            flash_attention=self.flash_attention,
-            diffusion_conv_direct=self.flash_attention,
+            own_kernels=self.kernels,
+            flash_attention=self.flash_attention or self.kernels,
+            diffusion_conv_direct=self.flash_attention or self.kernels,
             vae_conv_direct=not self.im2col,
             encodes=self.init_image,
             control=self.control,
@@ -129,7 +134,23 @@ MODELS: dict[str, tuple[str, dict[str, str]]] = {
 }
 """Family, and the checkpoint for each role; one block of FLUX is enough, they share one buffer."""
 
+_WITH_KERNELS = (
+    _square("demo", "q8_0", 128),
+    _square("sd15", "q8_0", 256),
+    _square("sd15", "q4_0", 256, "full"),
+    _square("sd15", "q8_0", 512),
+    _square("sd15", "q4_0", 512),
+    _square("sd15", "f16", 512),
+    replace(_square("sd15", "q8_0", 512, "full"), tile_size=32),
+    _square("sd15", "q8_0", 512, "full"),
+    _square("sd2", "q8_0", 512),
+    _square("sdxl", "q4_0", 512),
+    Case(model="sd15", type="q8_0", width=512, height=768),
+    _square("sd15", "q8_0", 768),
+)
+
 CASES = (
+    *(replace(case, kernels=True) for case in _WITH_KERNELS),
     *(_square("demo", "q8_0", side) for side in (64, 128, 256)),
     *(_square("sd15", kind, 256) for kind in ("q8_0", "q4_0", "f16")),
     _square("sd15", "q8_0", 256, "full"),
@@ -249,7 +270,10 @@ def measure(case: Case, files: dict[str, Path]) -> dict[str, int]:
         tile_size=case.tile_size,
     )
     pictures = []
-    with EngineProcess(environment=os.environ, silence_timeout=3600) as engine:
+    environment = child_environment(SDCPU_ACCEL="auto" if case.kernels else "off")
+    with EngineProcess(environment=environment, silence_timeout=3600) as engine:
+        if (engine.start().kernels == "off") is case.kernels:
+            raise SystemExit(f"{case.name}: our kernels do not run here")
         for message in (Load(settings=load), Generate(settings=generate)):
             for answer in engine.run(message):
                 if isinstance(answer, Drawn):

@@ -200,13 +200,16 @@ def _probe(
     program: str, contestant: Contestant, around: Surroundings, *arguments: str
 ) -> dict[str, Any]:
     """What a small program in the contestant's own surroundings says, or its problem."""
-    done = subprocess.run(
-        [around.python(contestant), "-c", program, *arguments],
-        env=around.environment(contestant) | {"SDCPU_ACCEL": contestant.kernels},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [around.python(contestant), "-c", program, *arguments],
+            env=around.environment(contestant) | {"SDCPU_ACCEL": contestant.kernels},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        return {"problem": str(error)}
     if done.returncode:
         return {"problem": (done.stderr.strip().splitlines() or ["it died"])[-1]}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
