@@ -332,7 +332,7 @@ def cancel_at(engine: EngineProcess, settings: GenerateSettings, stage: str) -> 
         engine.cancel()
 
     reached: list[tuple[str, int]] = []
-    timer = threading.Timer(0.1, cancel)
+    timer = threading.Timer(0.02, cancel)
 
     def watch() -> None:
         for event in engine.run(Generate(settings=settings)):
