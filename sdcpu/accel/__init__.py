@@ -8,30 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import ctypes
 
-KERNELS = ("avx2", "avx512", "bf16", "int8")
-"""What `SDCPU_ACCEL` may name in the engine's process, beside "off" and "auto"; slowest first."""
-
-_AVX2 = frozenset({"avx2", "fma", "f16c"})
-_AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
-
-
-def usable_kernels(cpu_features: frozenset[str], asked: str = "auto") -> str:
-    """The kernels that this processor would run, or "off"; variant.cpp decides the same there.
-
-    Features are named as by `Hardware.cpu_features`. Asked for what the processor lacks, it is the
-    best below.
-
-    >>> usable_kernels(frozenset({"avx2", "fma", "f16c"}), "bf16") in ("avx2", "off")
-    True
-    """
-    if asked == "off" or library_path() is None or not cpu_features >= _AVX2:
-        return "off"
-    if asked == "avx2" or not cpu_features >= _AVX512:
-        return "avx2"
-    if asked not in ("avx512", "bf16") and "avx512_vnni" in cpu_features:
-        return "int8"
-    return "bf16" if asked != "avx512" and "avx512_bf16" in cpu_features else "avx512"
-
 
 def library_path() -> Path | None:
     """The native library, or None where it was not built (see CMakeLists.txt)."""
