@@ -30,6 +30,7 @@ class Catalog:
     def __init__(self, settings: Settings, registry: Registry | None = None) -> None:
         self._settings = settings
         self.registry = registry or load_registry(settings.models_file)
+        self._headers: dict[tuple[Path, int, int], WeightsHeader] = {}
 
     def find(self, name: str | Path) -> Model:
         """Find a model by its name, a path on disk, or "owner/repository/file" on the hub.
@@ -92,10 +93,21 @@ class Catalog:
             ModelFileError: a file is damaged.
         """
         return {
-            file: read_header(path)
+            file: self._header(path)
             for file, path in self.locate(model).items()
             if path is not None and file.role not in _WITHOUT_HEADER
         }
+
+    def _header(self, path: Path) -> WeightsHeader:
+        """Read a header once, as long as the file does not change: it has a thousand tensors."""
+        try:
+            status = path.stat()
+        except OSError:  # read_header says what is wrong
+            return read_header(path)
+        seen = (path, status.st_size, status.st_mtime_ns)
+        if seen not in self._headers:
+            self._headers[seen] = read_header(path)
+        return self._headers[seen]
 
     def _file_is_here(self, file: ModelFile) -> bool:
         cache = self._settings.cache_folder

@@ -179,20 +179,25 @@ class ImageGenerator:
             self._cancelled.clear()
             request = request if request.seed is not None else _with_seed(request)
             known = self._chosen()
+            here = self._catalog.locate(known.model)
+            plan = None
             if known.model.family:
                 # Too little memory, or a size that cannot be, should show before the download.
                 check_inputs(request, known.model)
-                yield self._planned(known, request)
+                plan = self._planned(known, request)
+                yield plan
             choice = yield from self._fetched(known)
-            if choice != known or not known.model.family:
+            if plan is None or choice != known:
                 check_inputs(request, choice.model)
-            plan = self._planned(choice, request)
+            if plan is None or choice != known or self._catalog.locate(choice.model) != here:
+                plan = self._planned(choice, request)
+                yield plan
             started = self._running(plan.build, plan.kernels).start()
             if started.kernels != plan.kernels:
                 # An engine that our kernels do not know: what suits them would cost time now.
                 self._settings = replace(self._settings, accel=OFF)
                 plan = self._planned(choice, request)
-            yield plan
+                yield plan
             yield from self._drawn(plan)
         finally:
             self._busy.release()

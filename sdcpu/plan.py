@@ -10,12 +10,12 @@ from sdcpu.buffers import Decoder
 from sdcpu.builds import Build
 from sdcpu.errors import InvalidRequestError
 from sdcpu.figures import size_text
-from sdcpu.fitting import Scene, find_room, find_way
+from sdcpu.fitting import Fitting, Scene, find_room, find_way
 from sdcpu.hardware import Hardware
 from sdcpu.images import ImageRequest
 from sdcpu.kernels import OFF, choose_kernels
 from sdcpu.measurements import Conditions, Measurements, format_duration
-from sdcpu.memory import MemoryEstimate, Way, main_tensor_type
+from sdcpu.memory import MemoryEstimate, main_tensor_type
 from sdcpu.quality import fill_request
 from sdcpu.registry import FileRole, Model, ModelFile
 from sdcpu.weights import WeightsHeader
@@ -123,7 +123,7 @@ def make_plan(
     drawn = replace(filled.request, decoder=way.decoder)
     thread_count, thread_reason = choose_threads(hardware, threads)
     machine = f"{hardware.cpu_name} | {build.name} {build.version} {kernels.name}"
-    conditions = _conditions(machine, thread_count, scene, drawn, way)
+    conditions = _conditions(machine, thread_count, scene, drawn, fitting)
     seconds = measurements.estimate(conditions)
     surprises = (*filled.reasons, *fitting.reasons)
     reasons = [*surprises, thread_reason, kernels.reason]
@@ -194,14 +194,19 @@ def _threads_text(count: int) -> str:
 
 
 def _conditions(
-    machine: str, threads: int, scene: Scene, request: ImageRequest, way: Way
+    machine: str,
+    threads: int,
+    scene: Scene,
+    request: ImageRequest,
+    fitting: Fitting,
 ) -> Conditions:
+    way = fitting.way
     return Conditions(
         machine=machine,
         threads=threads,
         family=scene.model.family,
         tensor_type=main_tensor_type(scene.headers),
-        weights=scene.memory(way).weights,
+        weights=fitting.memory.weights,
         width=way.width,
         height=way.height,
         passes=_passes(request),
