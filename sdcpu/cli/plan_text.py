@@ -32,10 +32,11 @@ def announcement(plan: EnginePlan, *, all_reasons: bool = False) -> list[str]:
 def plan_fields(plan: EnginePlan) -> list[tuple[str, str]]:
     """List everything a plan decides, for people."""
     request, memory = plan.request, plan.memory
-    faster = {
-        "flash attention": plan.flash_attention,
-        "direct convolutions": plan.diffusion_conv_direct,
-    }
+    kernels = [
+        "the engine's own" if plan.kernels == "off" else f"ours, {plan.kernels}",
+        *(["flash attention"] if plan.flash_attention else []),
+        *(["direct convolutions"] if plan.diffusion_conv_direct else []),
+    ]
     return [
         ("model", f"{plan.model.name}: {plan.model.summary}"),
         ("licence", plan.model.license),
@@ -43,7 +44,7 @@ def plan_fields(plan: EnginePlan) -> list[tuple[str, str]]:
         ("picture", f"{_picture_size(plan)}, {_steps(request.steps)}"),
         ("sampling", f"{request.sampler}, {request.scheduler}, cfg {request.cfg_scale:g}"),
         ("engine", f"{plan.build.name} {plan.build.version}, {plan.threads} threads"),
-        ("", ", ".join(name for name, used in faster.items() if used) or "no special kernels"),
+        ("kernels", ", ".join(kernels)),
         ("decoder", plan.decoder + (f", in tiles of {plan.tile_size}" if plan.tile_size else "")),
         ("memory", f"{size_text(plan.memory_needed)} of {size_text(plan.memory_available)}"),
         (
