@@ -174,8 +174,6 @@ CASES = (
     replace(_square("sd15", "f16", 512), im2col=True),
     replace(_square("sd15", "q8_0", 512), flash_attention=True),
     replace(_square("sd15", "q4_0", 512), flash_attention=True),
-    _square("sd15", "q8_0", 512, "full"),
-    replace(_square("sd15", "q8_0", 512, "full"), tile_size=32),
     replace(_square("sdxl", "q4_0", 512), flash_attention=True),
     _square("flux-short", "q4_0", 512),
     _square("sd35", "q8_0", 512),
@@ -183,7 +181,6 @@ CASES = (
     Case(model="sd15", type="q4_0", width=512, height=768),
     Case(model="sd15", type="q4_0", width=512, height=768, flash_attention=True),
     _square("sd15", "q4_0", 768),
-    replace(_square("sd15", "q8_0", 768), flash_attention=True),
 )
 """The quick ones first."""
 
