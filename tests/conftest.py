@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,11 @@ import pytest
 
 from sdcpu import demo
 from sdcpu.families import FileRole
+
+
+def pytest_sessionstart() -> None:
+    """Take Ctrl-C as usual: what a shell runs in the background ignores it, children too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
