@@ -18,8 +18,6 @@ from sdcpu.events import DownloadProgress, Progress
 from sdcpu.whole_file import written_whole
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     import psutil
 
 Event = TypeVar("Event")
@@ -79,12 +77,7 @@ class Recorder:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the last stage and the sampling."""
         self._reach("")
         self._ended.set()

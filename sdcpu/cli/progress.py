@@ -14,8 +14,6 @@ from sdcpu.figures import size_text
 from sdcpu.measurements import format_duration
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rich.progress import Progress as Bar
     from rich.progress import ProgressColumn, Task
     from rich.text import Text
@@ -58,12 +56,7 @@ class _NoDisplay:
     def __enter__(self) -> Display:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
     def show(self, event: object) -> None:
@@ -120,12 +113,7 @@ class _BarDisplay(_NoDisplay):
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
     def show(self, event: object) -> None:
