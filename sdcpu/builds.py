@@ -11,13 +11,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdcpu.binding import BINDING, BINDING_MODULE, BINDING_VERSION
 from sdcpu.errors import BuildNotInstalledError, BuildUnusableError
 from sdcpu.settings import Settings
-
-BINDING = "stable-diffusion-cpp-python"
-BINDING_VERSION = "0.4.7"
-"""The binding's structures follow one engine commit, so no other version will do."""
-BINDING_MODULE = "stable_diffusion_cpp"
 
 AUTOMATIC = "auto"
 """The build's name when the choice is left to us."""

@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Sequence
 
+from sdcpu.binding import BINDING, BINDING_VERSION
 from sdcpu.errors import Detail, EngineCrashedError
 
 LAST_LINES = 30
@@ -43,7 +44,7 @@ _SIGNALS = {
         "wrong build",
         "the engine's library was built for another kind of processor",
         "Build it on this machine: "
-        "pip install --force-reinstall --no-cache-dir stable-diffusion-cpp-python==0.4.7",
+        f"pip install --force-reinstall --no-cache-dir {BINDING}=={BINDING_VERSION}",
     ),
 }
 """By signal: cause, what that means, hint."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sdcpu.accel import load_door
+from sdcpu.binding import BINDING, BINDING_VERSION
 from sdcpu.errors import (
     BuildUnusableError,
     CancelledError,
@@ -52,10 +53,6 @@ from sdcpu.protocol import (
     Reached,
     Started,
 )
-
-BINDING = "stable-diffusion-cpp-python"
-BINDING_VERSION = "0.4.7"
-"""The only version whose structs this module knows; pyproject.toml pins the same."""
 
 _LEVELS: tuple[Literal["debug", "info", "warning", "error"], ...]
 _LEVELS = ("debug", "info", "warning", "error")

@@ -54,11 +54,3 @@ class Preview:
     """A Pillow image, smaller than the result where the preview is a projection of the latent."""
     step: int
     """The step after which it was taken, counted from 1."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogLine:
-    """A line that the native engine logged."""
-
-    level: Literal["debug", "info", "warning", "error"]
-    text: str

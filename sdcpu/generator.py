@@ -154,11 +154,6 @@ class ImageGenerator:
             self._process = None
 
     @property
-    def engine_log(self) -> tuple[str, ...]:
-        """The last lines that the native engine logged."""
-        return tuple(self._process.recent_log) if self._process else ()
-
-    @property
     def engine_pid(self) -> int | None:
         """The engine's process, while there is one."""
         return self._process.pid if self._process else None

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sdcpu.errors import InvalidRequestError
 from sdcpu.events import DownloadProgress, Progress
+from sdcpu.hardware import process_memory
 from sdcpu.whole_file import written_whole
 
 if TYPE_CHECKING:
-    import psutil
+    pass
 
 Event = TypeVar("Event")
 
@@ -128,13 +129,14 @@ class Recorder:
         import psutil
 
         this_process = psutil.Process()
+        below = this_process.children(recursive=True)
         with self._sampling:
             self.samples.append(
                 MemorySample(
                     seconds=round(time.monotonic() - self._began, 3),
                     stage=self._stage,
-                    parent=this_process.memory_info().rss,
-                    children=sum(map(_memory, this_process.children(recursive=True))),
+                    parent=process_memory(this_process.pid),
+                    children=sum(process_memory(child.pid) for child in below),
                 )
             )
             if len(self.samples) > MAX_SAMPLES:
@@ -176,12 +178,3 @@ def plain(value: object) -> object:
         return [plain(item) for item in value]
     size = getattr(value, "size", None)
     return f"picture of {size[0]}x{size[1]}" if isinstance(size, tuple) else str(value)
-
-
-def _memory(process: psutil.Process) -> int:
-    import psutil
-
-    try:
-        return process.memory_info().rss
-    except psutil.Error:  # it ended meanwhile
-        return 0

@@ -1,7 +1,6 @@
 """The real engine's process dies, leaks nothing, prints nothing, and is what we think it is."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -175,13 +174,14 @@ def test_many_pictures_do_not_let_the_memory_grow(engine: EngineProcess, load: L
     list(engine.run(load))
     process = psutil.Process(engine.pid)
     sizes = []
-    for number in range(60):
+    for number in range(145):
         settings = replace(SMALL, seed=number, preview=("none", "proj", "tae")[number % 3])
         list(engine.run(Generate(settings=settings)))
         sizes.append(process.memory_info().rss)
-    # The first pictures fill the allocator's pools. Medians are deaf to a page here and there.
-    early, late = sorted(sizes[15:30])[7], sorted(sizes[45:])[7]
-    assert (late - early) / 30 < MOST_GROWTH
+    # The first pictures fill the allocator's pools. Medians are deaf to a page here and there, and
+    # 100 pictures between them outweigh a pool that grows once more.
+    early, late = sorted(sizes[30:45])[7], sorted(sizes[130:])[7]
+    assert (late - early) / 100 < MOST_GROWTH
 
 
 CHANGES = {
@@ -246,9 +246,11 @@ def test_another_library_is_not_trusted(library: str, tmp_path: Path) -> None:
 
 
 def test_memory_is_given_back_when_the_engine_stops(engine: EngineProcess, load: Load) -> None:
+    before = psutil.Process().memory_info().rss
     list(engine.run(load))
     pid = engine.pid
+    grown = psutil.Process().memory_info().rss - before
     engine.stop()
     assert pid is not None
     assert not psutil.pid_exists(pid)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 500_000  # KiB: none of it was ours
+    assert grown < 50_000_000  # the model's 600 MB were never ours

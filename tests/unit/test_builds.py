@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sdcpu.builds import BINDING_MODULE, BINDING_VERSION, find_build, list_builds
+from sdcpu.binding import BINDING_MODULE, BINDING_VERSION
+from sdcpu.builds import find_build, list_builds
 from sdcpu.errors import BuildNotInstalledError, BuildUnusableError
 from sdcpu.settings import Settings
 
