@@ -26,21 +26,26 @@ constexpr long long engine_poll = 200 * millisecond;
 
 long long nanoseconds(const timespec &t) { return static_cast<long long>(t.tv_sec) * 1000 * millisecond + t.tv_nsec; }
 
-// At first often, then, while loading takes long, as often as the engine wants: a quarter of the time so far.
-long long shorter_poll() {
-    static thread_local long long began = 0, last = 0;
+// At first often, then, while loading takes long, less often: a quarter of the time so far.
+constexpr long long shortest_poll = millisecond, longest_poll = 20 * millisecond;
+// Within a file the engine looks again at once after it slept; what takes longer lies between two files.
+constexpr long long between_files = 5 * millisecond;
+
+long long clock_now() {
     timespec clock;
     clock_gettime(CLOCK_MONOTONIC, &clock);
-    const long long time = nanoseconds(clock);
-    if (time - last > 2 * engine_poll) began = time;
-    last = time;
-    return std::clamp((time - began) / 4, millisecond, engine_poll);
+    return nanoseconds(clock);
 }
 
 int poll_sleep(const timespec *wanted, timespec *left) {
     if (nanoseconds(*wanted) != engine_poll) return nanosleep(wanted, left);
-    const timespec shorter = {0, static_cast<long>(shorter_poll())};
-    return nanosleep(&shorter, left);
+    static thread_local long long began = 0, woke = 0;
+    const long long now = clock_now();
+    if (now - woke > between_files) began = now;
+    const timespec shorter = {0, static_cast<long>(std::clamp((now - began) / 4, shortest_poll, longest_poll))};
+    const int result = nanosleep(&shorter, left);
+    woke = clock_now();
+    return result;
 }
 
 // The relocations of a library that fill its table of functions.

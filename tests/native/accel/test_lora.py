@@ -1,0 +1,100 @@
+"""A LoRA that is applied at run time: the picture that the engine draws, and no waiting for it."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from lora import write_lora
+from PIL import Image
+
+from sdcpu.accel import library_path
+from sdcpu.families import FileRole
+from sdcpu.hardware import detect_hardware
+from sdcpu.kernels import usable_kernels
+from sdcpu.process import EngineProcess
+from sdcpu.protocol import (
+    Drawn,
+    Finished,
+    Generate,
+    GenerateSettings,
+    Load,
+    LoadSettings,
+    LoraFile,
+)
+from tests.pictures import psnr
+
+LEAST = {"avx2": 50.0, "avx512": 50.0, "bf16": 35.0, "int8": 35.0}
+"""Decibels, as without a LoRA."""
+
+pytestmark = pytest.mark.skipif(
+    library_path() is None, reason="the native library was not built: no C++ compiler, or not Linux"
+)
+
+
+@pytest.fixture(scope="module")
+def lora(tmp_path_factory: pytest.TempPathFactory) -> LoraFile:
+    file = tmp_path_factory.mktemp("lora") / "lora.safetensors"
+    write_lora(file, rank=20)
+    return LoraFile(path=str(file), weight=0.2)
+
+
+def draw(
+    files: dict[FileRole, Path], kernels: str, loras: Sequence[tuple[LoraFile, ...]]
+) -> tuple[list[Image.Image], list[float]]:
+    """A picture with each set of LoRAs, by one process; and the seconds before its first step."""
+    direct = kernels != "off"
+    load = LoadSettings(
+        files={role.value: str(path) for role, path in files.items()},
+        threads=2,
+        flash_attention=direct,
+        diffusion_conv_direct=direct,
+        vae_conv_direct=direct,
+    )
+    pictures, seconds = [], []
+    with EngineProcess(environment={**os.environ, "SDCPU_ACCEL": kernels}) as engine:
+        for _ in engine.run(Load(settings=load)):
+            pass
+        for each in loras:
+            settings = GenerateSettings(
+                prompt="a red circle on a blue background",
+                width=128,
+                height=128,
+                steps=2,
+                cfg_scale=1.0,
+                guidance=3.5,
+                sampler="lcm",
+                scheduler="lcm",
+                seed=3,
+                loras=each,
+            )
+            for event in engine.run(Generate(settings=settings)):
+                if isinstance(event, Drawn):
+                    size = (event.pixels.width, event.pixels.height)
+                    pictures.append(Image.frombytes("RGB", size, event.pixels.data))
+                elif isinstance(event, Finished):
+                    seconds.append(event.stage_seconds["text"])
+    return pictures, seconds
+
+
+@pytest.fixture(scope="module")
+def stock(demo_files: dict[FileRole, Path], lora: LoraFile) -> list[Image.Image]:
+    return draw(demo_files, "off", [(lora,), ()])[0]
+
+
+@pytest.mark.parametrize("kernels", ["avx2", "avx512", "bf16", "int8"])
+def test_pictures_are_those_of_the_engine(
+    demo_files: dict[FileRole, Path], stock: list[Image.Image], lora: LoraFile, kernels: str
+) -> None:
+    if kernels not in usable_kernels(detect_hardware().cpu_features, built=True):
+        pytest.skip(f"this processor has no {kernels} kernels")
+    ((picture,), _) = draw(demo_files, kernels, [(lora,)])
+    assert psnr(picture, stock[0]) > LEAST[kernels]
+    assert psnr(*stock) < 30  # the LoRA does something
+
+
+def test_the_first_picture_after_loading_does_not_wait_for_the_lora(
+    demo_files: dict[FileRole, Path], lora: LoraFile
+) -> None:
+    _, (first, second) = draw(demo_files, "auto", [(lora,), (lora,)])
+    assert first < second + 0.5  # the engine would sleep 0.8 s
