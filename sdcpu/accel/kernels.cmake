@@ -1,0 +1,51 @@
+# The sources of our kernels, for the library that is loaded before the engine (CMakeLists.txt) and for the engine's own
+# build (inside_engine.cmake).
+
+include(CheckCXXCompilerFlag)
+
+# Adds what both need to a target: all but the way in which the engine's functions are found and their places taken.
+function(sdcpu_add_kernels target)
+  set(sources check.cpp door.cpp engine.cpp fusion.cpp graph.cpp hooks.cpp memory.cpp polling.cpp profile.cpp team.cpp
+    testing.cpp variant.cpp operations/attention.cpp operations/convolution.cpp operations/copies.cpp
+    operations/dispatch.cpp operations/normalise.cpp operations/pointwise.cpp operations/product.cpp)
+  list(TRANSFORM sources PREPEND "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/")
+  target_sources(${target} PRIVATE ${sources})
+
+  check_cxx_compiler_flag(-mavx512bf16 SDCPU_COMPILER_KNOWS_BF16)
+  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    message(STATUS "sdcpu: there are no kernels for ${CMAKE_SYSTEM_PROCESSOR}; the engine computes with its own.")
+  elseif(NOT SDCPU_COMPILER_KNOWS_BF16)
+    message(STATUS "sdcpu: the kernels need GCC 10, Clang 9 or newer; the engine computes with its own.")
+  else()
+    target_compile_definitions(${target} PRIVATE SDCPU_X86_KERNELS)
+    set(all_kernels attention.cpp convolution_direct.cpp convolution_winograd.cpp normalise.cpp pointwise.cpp
+      product.cpp product_tile.cpp table.cpp)
+    set(avx2 -mavx2 -mfma -mf16c -mbmi -mbmi2)
+    set(avx512 ${avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
+    _sdcpu_add_variant(${target} avx2 FLAGS ${avx2} SOURCES ${all_kernels})
+    _sdcpu_add_variant(${target} avx512 FLAGS ${avx512} SOURCES ${all_kernels})
+    _sdcpu_add_variant(${target} bf16 FLAGS ${avx512} -mavx512bf16 SOURCES ${all_kernels})
+    _sdcpu_add_variant(${target} vnni FLAGS ${avx512} -mavx512vnni SOURCES product_integer.cpp)
+  endif()
+endfunction()
+
+# The kernels for one instruction set, in a namespace of its name; variant.cpp chooses when the library is loaded.
+function(_sdcpu_add_variant target variant)
+  cmake_parse_arguments(KERNELS "" "" "FLAGS;SOURCES" ${ARGN})
+  list(TRANSFORM KERNELS_SOURCES PREPEND "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/kernels/")
+  add_library(kernels_${variant} OBJECT ${KERNELS_SOURCES})
+  sdcpu_compile_alike(kernels_${variant})
+  target_compile_definitions(kernels_${variant} PRIVATE SDCPU_VARIANT=${variant})
+  # GCC 12 takes the undefined registers inside its own intrinsics for mistakes (gcc bug 105593).
+  target_compile_options(kernels_${variant} PRIVATE -O3 ${KERNELS_FLAGS} -Wno-uninitialized
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+  target_link_libraries(${target} PRIVATE kernels_${variant})
+endfunction()
+
+# How all of our sources are compiled, whatever the project around them does.
+function(sdcpu_compile_alike target)
+  set_target_properties(${target} PROPERTIES CXX_STANDARD 17 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF
+    CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON POSITION_INDEPENDENT_CODE ON)
+  # No contraction: a * b + c is one instruction only where the source says so, so that all compilers round alike.
+  target_compile_options(${target} PRIVATE -Wall -Wextra -ffp-contract=off)
+endfunction()
