@@ -8,6 +8,16 @@ the engine's own converter gives them, so a file has the size of the published o
 """
 
 from tests.checkpoints.catalog import CHECKPOINTS, Checkpoint
-from tests.checkpoints.writer import write_checkpoint, write_hollow_checkpoint
+from tests.checkpoints.writer import (
+    write_checkpoint,
+    write_hollow_checkpoint,
+    write_small_checkpoint,
+)
 
-__all__ = ["CHECKPOINTS", "Checkpoint", "write_checkpoint", "write_hollow_checkpoint"]
+__all__ = [
+    "CHECKPOINTS",
+    "Checkpoint",
+    "write_checkpoint",
+    "write_hollow_checkpoint",
+    "write_small_checkpoint",
+]

@@ -1,4 +1,4 @@
-"""Shapes of the transformer models and of what they are used with: SD 3.5, FLUX.1, T5-XXL."""
+"""Shapes of the diffusion transformers: SD 3.5, FLUX.1, Z-Image, Qwen-Image."""
 
 from collections.abc import Iterator
 
@@ -82,19 +82,59 @@ def _flux_single_block(width: int) -> Parts:
     yield "norm.key_norm.scale", (128,)
 
 
-def t5_xxl() -> Parts:
-    """The encoder of T5 1.1 XXL: 4.8 thousand million values; the engine insists on 24 blocks."""
-    width, inner = 4096, 10240
-    yield "shared.weight", (32128, width)
-    for number in range(24):
-        attention, feed_forward = (f"encoder.block.{number}.layer.{part}" for part in (0, 1))
-        for part in ("q", "k", "v", "o"):
-            yield from linear(f"{attention}.SelfAttention.{part}", width, width, bias=False)
-        if number == 0:
-            yield f"{attention}.SelfAttention.relative_attention_bias.weight", (32, 64)
-        yield f"{attention}.layer_norm.weight", (width,)
-        yield from linear(f"{feed_forward}.DenseReluDense.wi_0", width, inner, bias=False)
-        yield from linear(f"{feed_forward}.DenseReluDense.wi_1", width, inner, bias=False)
-        yield from linear(f"{feed_forward}.DenseReluDense.wo", inner, width, bias=False)
-        yield f"{feed_forward}.layer_norm.weight", (width,)
-    yield "encoder.final_layer_norm.weight", (width,)
+def z_image() -> Parts:
+    """Z-Image: 6.2 thousand million values; the engine insists on 30 layers."""
+    width = 3840
+    yield from linear("x_embedder", 64, width)
+    yield from linear("t_embedder.mlp.0", 256, 1024)
+    yield from linear("t_embedder.mlp.2", 1024, 256)
+    yield "cap_embedder.0.weight", (2560,)
+    yield from linear("cap_embedder.1", 2560, width)
+    yield "cap_pad_token", (1, width)
+    yield "x_pad_token", (1, width)
+    yield from repeat("context_refiner", 2, _z_image_block(width, told_time=False))
+    yield from repeat("noise_refiner", 2, _z_image_block(width))
+    yield from repeat("layers", 30, _z_image_block(width))
+    yield from linear("final_layer.linear", width, 64)
+    yield from linear("final_layer.adaLN_modulation.1", 256, width)
+
+
+def _z_image_block(width: int, *, told_time: bool = True) -> Parts:
+    inner = 10240
+    yield from linear("attention.qkv", width, 3 * width, bias=False)
+    yield from linear("attention.out", width, width, bias=False)
+    yield "attention.q_norm.weight", (128,)
+    yield "attention.k_norm.weight", (128,)
+    yield from linear("feed_forward.w1", width, inner, bias=False)
+    yield from linear("feed_forward.w2", inner, width, bias=False)
+    yield from linear("feed_forward.w3", width, inner, bias=False)
+    for name in ("attention_norm1", "attention_norm2", "ffn_norm1", "ffn_norm2"):
+        yield f"{name}.weight", (width,)
+    if told_time:
+        yield from linear("adaLN_modulation.0", 256, 4 * width)
+
+
+def qwen_image(blocks: int = 60) -> Parts:
+    """Qwen-Image: 20 thousand million values in 60 blocks; the engine counts the blocks."""
+    width = 3072
+    yield from linear("img_in", 64, width)
+    yield "txt_norm.weight", (3584,)
+    yield from linear("txt_in", 3584, width)
+    yield from linear("time_text_embed.timestep_embedder.linear_1", 256, width)
+    yield from linear("time_text_embed.timestep_embedder.linear_2", width, width)
+    yield from repeat("transformer_blocks", blocks, _qwen_image_block(width))
+    yield from linear("norm_out.linear", width, 2 * width)
+    yield from linear("proj_out", width, 64)
+
+
+def _qwen_image_block(width: int) -> Parts:
+    for half in ("img", "txt"):
+        yield from linear(f"{half}_mod.1", width, 6 * width)
+        yield from linear(f"{half}_mlp.net.0.proj", width, 4 * width)
+        yield from linear(f"{half}_mlp.net.2", 4 * width, width)
+    for part in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj"):
+        yield from linear(f"attn.{part}", width, width)
+    yield from linear("attn.to_out.0", width, width)
+    yield from linear("attn.to_add_out", width, width)
+    for norm in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
+        yield f"attn.{norm}.weight", (128,)

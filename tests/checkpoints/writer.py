@@ -2,6 +2,7 @@
 
 import json
 import math
+import struct
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -14,13 +15,20 @@ from gguf import GGMLQuantizationType as Type
 from gguf import GGUFWriter, quants
 from gguf.constants import GGML_QUANT_SIZES, GGUF_DEFAULT_ALIGNMENT
 
-TypeName = Literal["f32", "f16", "q8_0", "q4_0"]
+TypeName = Literal["f32", "f16", "q8_0", "q4_0", "q4_K", "q5_K", "q6_K"]
 TYPES: dict[TypeName, Type] = {
     "f32": Type.F32,
     "f16": Type.F16,
     "q8_0": Type.Q8_0,
     "q4_0": Type.Q4_0,
+    "q4_K": Type.Q4_K,
+    "q5_K": Type.Q5_K,
+    "q6_K": Type.Q6_K,
 }
+
+_MIDDLES: dict[TypeName, float | None] = {"q4_K": 7.5, "q5_K": 15.5, "q6_K": None}
+"""Types that only the engine can quantise to, and the middle of their quants; a block of q6_K has
+no smallest value to subtract: its quants and scales have signs."""
 
 Shape = tuple[int, ...]
 Shapes = Iterable[tuple[str, Shape]]
@@ -51,7 +59,8 @@ _SPREAD = 0.02
 _POOL = 1 << 20
 """So many different values; longer tensors repeat them."""
 _START_STEP = 32
-"""Values in a block of any type."""
+"""Values in a block of most types; a tensor starts at a multiple of so many in the pool."""
+_PAGE = 4096
 
 
 def write_checkpoint(path: Path, shapes: Shapes, kind: TypeName) -> None:
@@ -60,6 +69,38 @@ def write_checkpoint(path: Path, shapes: Shapes, kind: TypeName) -> None:
         _write_safetensors(path, list(shapes), kind)
     else:
         _write_gguf(path, list(shapes), kind)
+
+
+def write_small_checkpoint(path: Path, shapes: Shapes, kind: TypeName) -> None:
+    """Write a GGUF checkpoint whose tensors overlap: the same values as `write_checkpoint` gives.
+
+    The engine reads and holds all of them, but the file is little longer than its longest tensor.
+    Only the engine takes such a file; it says so with an error in its log, and goes on.
+    """
+    shapes = list(shapes)
+    longest: dict[tuple[TypeName, float], int] = {}
+    for name, shape in shapes:
+        stored = stored_type(name, shape, kind)
+        run = (stored, _mean(name, shape))
+        needed = _start(name, stored) + stored_size(shape, stored)
+        longest[run] = max(longest.get(run, 0), needed)
+    places, end = {}, 0
+    for run, size in longest.items():
+        places[run] = end
+        end += size + -size % _PAGE
+    header = [b"GGUF" + struct.pack("<IQQ", 3, len(shapes), 0)]
+    for name, shape in shapes:
+        stored = stored_type(name, shape, kind)
+        offset = places[stored, _mean(name, shape)] + _start(name, stored)
+        sides = tuple(reversed(shape or (1,)))
+        layout = f"<I{len(sides)}QIQ"
+        header += [struct.pack("<Q", len(name.encode())), name.encode()]
+        header += [struct.pack(layout, len(sides), *sides, TYPES[stored], offset)]
+    text = b"".join(header)
+    with path.open("wb") as file:
+        file.write(text + bytes(-len(text) % GGUF_DEFAULT_ALIGNMENT))
+        for (stored, mean), size in longest.items():
+            file.write(np.resize(_pool(stored, mean), size).tobytes() + bytes(-size % _PAGE))
 
 
 def write_hollow_checkpoint(path: Path, shapes: Shapes, kind: TypeName) -> None:
@@ -76,6 +117,8 @@ def stored_type(name: str, shape: Shape, kind: TypeName) -> TypeName:
     """The type the engine's converter gives a tensor of a checkpoint that was f16."""
     if kind in ("f32", "f16") or not shape:
         return "f32" if kind == "f32" else "f16"
+    if kind in _MIDDLES and len(shape) < 2:
+        return "f32"  # as in published files; no pool of such blocks has its mean at 1
     whole_blocks = shape[-1] % GGML_QUANT_SIZES[TYPES[kind]][0] == 0
     kept = name.endswith(_KEPT_ENDS) or any(part in name for part in _KEPT)
     return kind if whole_blocks and not kept else "f16"
@@ -125,18 +168,41 @@ def _write_safetensors(path: Path, shapes: list[tuple[str, Shape]], kind: TypeNa
 
 def _random_bytes(name: str, shape: Shape, kind: TypeName) -> Bytes:
     """Weights around 0, norms and the LoRA's factors around 1; the same values in every type."""
-    is_factor = len(shape) < 2 and name.endswith((".weight", ".scale", ".alpha"))
-    pool = _pool(kind, 1.0 if is_factor else 0.0)
-    # Each tensor starts elsewhere in the pool: some programs keep equal tensors only once.
-    start = crc32(name.encode()) % (_POOL // _START_STEP) * stored_size((_START_STEP,), kind)
     size = stored_size(shape, kind)
-    return np.resize(np.roll(pool, -start), size)  # repeats the pool as often as needed
+    # repeats the pool as often as needed
+    return np.resize(np.roll(_pool(kind, _mean(name, shape)), -_start(name, kind)), size)
+
+
+def _mean(name: str, shape: Shape) -> float:
+    is_factor = len(shape) < 2 and name.endswith((".weight", ".scale", ".alpha"))
+    return 1.0 if is_factor or name.endswith(".gamma") else 0.0
+
+
+def _start(name: str, kind: TypeName) -> int:
+    """Where a tensor starts in the pool: some programs keep equal tensors only once."""
+    step = max(_START_STEP, GGML_QUANT_SIZES[TYPES[kind]][0])
+    return crc32(name.encode()) % (_POOL // step) * stored_size((step,), kind)
 
 
 @cache
 def _pool(kind: TypeName, mean: float) -> Bytes:
+    if kind in _MIDDLES:
+        return _pool_of_blocks(kind)
     values = np.random.default_rng(0).normal(mean, _SPREAD, _POOL).astype(np.float32)
     return quants.quantize(values, TYPES[kind]).view(np.uint8).reshape(-1)
+
+
+def _pool_of_blocks(kind: TypeName) -> Bytes:
+    """Random blocks of a type that gguf can read and not write, their spread set by the scale."""
+    values, size = GGML_QUANT_SIZES[TYPES[kind]]
+    blocks = np.random.default_rng(0).integers(0, 256, (_POOL // values, size), np.uint8)
+    middle = _MIDDLES[kind]
+    factors = np.array([1.0] if middle is None else [1.0, middle])
+    place = slice(-2, None) if middle is None else slice(0, 4)
+    blocks[:, place] = factors.astype(np.float16).view(np.uint8)
+    factors *= _SPREAD / float(np.std(quants.dequantize(blocks, TYPES[kind])))
+    blocks[:, place] = factors.astype(np.float16).view(np.uint8)
+    return blocks.reshape(-1)
 
 
 def repeat(

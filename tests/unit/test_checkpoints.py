@@ -4,15 +4,31 @@ import math
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from gguf import GGUFReader
 from gguf.quants import dequantize
 
 from sdcpu.identification import identify
 from sdcpu.weights import read_header
-from tests.checkpoints import CHECKPOINTS, write_checkpoint, write_hollow_checkpoint
+from tests.checkpoints import (
+    CHECKPOINTS,
+    write_checkpoint,
+    write_hollow_checkpoint,
+    write_small_checkpoint,
+)
 from tests.checkpoints.stable_diffusion import SD2_UNET, SD15_UNET, SDXL_UNET, UNet, unet
-from tests.checkpoints.writer import TypeName, stored_size, stored_type
+from tests.checkpoints.writer import TYPES, TypeName, stored_size, stored_type
+
+FEW = [("a.weight", (64, 512)), ("a.bias", (64,)), ("norm.weight", (64,))]
+
+
+def _values(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Every tensor of a file, as numbers."""
+    return {
+        tensor.name: dequantize(tensor.data, tensor.tensor_type)
+        for tensor in GGUFReader(path).tensors
+    }
 
 
 @pytest.mark.parametrize(
@@ -38,6 +54,12 @@ def test_unets_have_the_published_number_of_values(kind: UNet, millions: float) 
         ("sd35-medium", 2469.7),
         ("flux-schnell", 11891.2),
         ("flux-dev", 11901.4),
+        ("z-image", 6154.9),
+        ("qwen-image", 20430.4),
+        ("qwen3-4b", 4022.5),
+        ("qwen2.5-vl-7b", 7070.6),  # without the layer behind the last, and without its eyes
+        ("vae-wan", 126.89),
+        ("esrgan", 16.698),
     ],
 )
 def test_checkpoints_have_the_published_number_of_values(name: str, millions: float) -> None:
@@ -63,6 +85,11 @@ def test_sd15_has_the_size_of_the_published_files(kind: TypeName, megabytes: int
         ("sd35-medium", "diffusion_model", "sd3"),
         ("flux-dev", "diffusion_model", "flux"),
         ("flux-short", "diffusion_model", "flux"),
+        ("z-image", "diffusion_model", "z_image"),
+        ("qwen-image-short", "diffusion_model", "qwen_image"),
+        ("qwen3-4b-short", "llm", None),
+        ("qwen2.5-vl-7b-short", "llm", None),
+        ("esrgan-anime", "upscaler", None),
         ("clip-l", "clip_l", None),
         ("clip-g", "clip_g", None),
         ("t5-xxl", "t5xxl", None),
@@ -86,17 +113,30 @@ def test_checkpoints_are_taken_for_what_they_stand_for(
         assert path.stat().st_blocks * 512 < 1_000_000 < path.stat().st_size
 
 
-@pytest.mark.parametrize("kind", ["f32", "f16", "q8_0", "q4_0"])
+@pytest.mark.parametrize("kind", TYPES)
 def test_weights_are_small_and_norms_are_near_one(tmp_path: Path, kind: TypeName) -> None:
-    shapes = [("a.weight", (64, 96)), ("a.bias", (64,)), ("norm.weight", (64,))]
     path = tmp_path / "few.gguf"
-    write_checkpoint(path, shapes, kind)
-    stored = {tensor.name: tensor for tensor in GGUFReader(path).tensors}
-    values = {name: dequantize(t.data, t.tensor_type) for name, t in stored.items()}
-    assert values["a.weight"].shape == (64, 96)
+    write_checkpoint(path, FEW, kind)
+    values = _values(path)
+    assert values["a.weight"].shape == (64, 512)
+    assert abs(np.mean(values["a.weight"])) < 0.002
     assert np.std(values["a.weight"]) == pytest.approx(0.02, rel=0.1)
     assert np.abs(values["a.bias"]).max() < 0.2
     assert np.mean(values["norm.weight"]) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ["f16", "q4_K"])
+def test_a_small_file_stands_for_the_same_values(tmp_path: Path, kind: TypeName) -> None:
+    """Where its header says they are; one long tensor pays for all the others."""
+    shapes = [*FEW, *((f"{number}.weight", (1024, 1024)) for number in range(40))]
+    write_checkpoint(tmp_path / "whole.gguf", shapes, kind)
+    write_small_checkpoint(tmp_path / "small.gguf", shapes, kind)
+    small, whole = (_values(tmp_path / f"{name}.gguf") for name in ("small", "whole"))
+    assert small.keys() == whole.keys()
+    for name, values in whole.items():
+        np.testing.assert_array_equal(small[name], values)
+    sizes = {path.stem: path.stat().st_size for path in tmp_path.iterdir()}
+    assert sizes["small"] < sizes["whole"] / 2
 
 
 def test_both_formats_hold_the_same_tensors(tmp_path: Path) -> None:
