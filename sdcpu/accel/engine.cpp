@@ -1,12 +1,10 @@
 #include "engine.h"
 
-#include <dlfcn.h>
-
 #include <atomic>
 #include <cstring>
 
 #include "kernels/kernels.h"
-#include "polling.h"
+#include "symbols.h"
 
 namespace sdcpu {
 
@@ -16,10 +14,8 @@ namespace {
 
 constexpr const char *known_version = "0.9.8";
 
-void *library = nullptr;
-
 template <class Function> void find(const char *name, Function &function) {
-    function = reinterpret_cast<Function>(dlsym(library, name));
+    function = reinterpret_cast<Function>(engine_function(name));
 }
 
 template <class Function> Function found(const char *name) {
@@ -181,10 +177,10 @@ std::string find_difference() {
 } // namespace
 
 void find_engine(const char *library_path) {
-    if (library) return;
-    library = dlopen(library_path, RTLD_LAZY | RTLD_NOLOAD);
-    if (!library) return;
-    shorten_loading(library);
+    static bool is_open = false;
+    if (is_open || !library_path) return;
+    is_open = open_engine(library_path);
+    if (!is_open) return;
     find("ggml_backend_graph_compute", engine.compute_graph);
     find("ggml_cpu_extra_compute_forward", engine.compute_extra);
     find("ggml_graph_n_nodes", engine.node_count);

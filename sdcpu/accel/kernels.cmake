@@ -3,13 +3,15 @@
 
 include(CheckCXXCompilerFlag)
 
-# Adds what both need to a target: all but the way in which the engine's functions are found and their places taken.
+# Compiles all that both need, and the sources that are given, and links it into a target.
 function(sdcpu_add_kernels target)
-  set(sources check.cpp door.cpp engine.cpp fusion.cpp graph.cpp hooks.cpp memory.cpp polling.cpp profile.cpp team.cpp
+  set(sources check.cpp door.cpp engine.cpp fusion.cpp graph.cpp hooks.cpp memory.cpp platform.cpp profile.cpp team.cpp
     testing.cpp variant.cpp operations/attention.cpp operations/convolution.cpp operations/copies.cpp
-    operations/dispatch.cpp operations/normalise.cpp operations/pointwise.cpp operations/product.cpp)
-  list(TRANSFORM sources PREPEND "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/")
-  target_sources(${target} PRIVATE ${sources})
+    operations/dispatch.cpp operations/normalise.cpp operations/pointwise.cpp operations/product.cpp ${ARGN})
+  if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+    list(APPEND sources polling.cpp)
+  endif()
+  _sdcpu_compile(${target} sdcpu_sources ${sources})
 
   check_cxx_compiler_flag(-mavx512bf16 SDCPU_COMPILER_KNOWS_BF16)
   if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
@@ -17,7 +19,7 @@ function(sdcpu_add_kernels target)
   elseif(NOT SDCPU_COMPILER_KNOWS_BF16)
     message(STATUS "sdcpu: the kernels need GCC 10, Clang 9 or newer; the engine computes with its own.")
   else()
-    target_compile_definitions(${target} PRIVATE SDCPU_X86_KERNELS)
+    target_compile_definitions(sdcpu_sources PRIVATE SDCPU_X86_KERNELS)
     set(all_kernels attention.cpp convolution_direct.cpp convolution_winograd.cpp normalise.cpp pointwise.cpp
       product.cpp product_tile.cpp table.cpp)
     set(avx2 -mavx2 -mfma -mf16c -mbmi -mbmi2)
@@ -32,20 +34,21 @@ endfunction()
 # The kernels for one instruction set, in a namespace of its name; variant.cpp chooses when the library is loaded.
 function(_sdcpu_add_variant target variant)
   cmake_parse_arguments(KERNELS "" "" "FLAGS;SOURCES" ${ARGN})
-  list(TRANSFORM KERNELS_SOURCES PREPEND "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/kernels/")
-  add_library(kernels_${variant} OBJECT ${KERNELS_SOURCES})
-  sdcpu_compile_alike(kernels_${variant})
+  list(TRANSFORM KERNELS_SOURCES PREPEND kernels/)
+  _sdcpu_compile(${target} kernels_${variant} ${KERNELS_SOURCES})
   target_compile_definitions(kernels_${variant} PRIVATE SDCPU_VARIANT=${variant})
   # GCC 12 takes the undefined registers inside its own intrinsics for mistakes (gcc bug 105593).
   target_compile_options(kernels_${variant} PRIVATE -O3 ${KERNELS_FLAGS} -Wno-uninitialized
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
-  target_link_libraries(${target} PRIVATE kernels_${variant})
 endfunction()
 
-# How all of our sources are compiled, whatever the project around them does.
-function(sdcpu_compile_alike target)
-  set_target_properties(${target} PROPERTIES CXX_STANDARD 17 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF
+# Some of our sources as a library of objects, compiled in the same way whatever the project around us does.
+function(_sdcpu_compile target name)
+  list(TRANSFORM ARGN PREPEND "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/")
+  add_library(${name} OBJECT ${ARGN})
+  set_target_properties(${name} PROPERTIES CXX_STANDARD 17 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF
     CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON POSITION_INDEPENDENT_CODE ON)
   # No contraction: a * b + c is one instruction only where the source says so, so that all compilers round alike.
-  target_compile_options(${target} PRIVATE -Wall -Wextra -ffp-contract=off)
+  target_compile_options(${name} PRIVATE -Wall -Wextra -ffp-contract=off)
+  target_link_libraries(${target} PRIVATE ${name})
 endfunction()

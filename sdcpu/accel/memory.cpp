@@ -1,11 +1,10 @@
 #include "memory.h"
 
-#include <sys/mman.h>
-
 #include <cstdint>
 #include <cstdlib>
 
 #include "kernels/kernels.h"
+#include "platform.h"
 
 namespace sdcpu {
 
@@ -17,20 +16,19 @@ constexpr size_t page = 4096;
 void use_huge_pages(void *data, size_t bytes) {
     const auto start = reinterpret_cast<uintptr_t>(data);
     const uintptr_t first = (start + page - 1) / page * page, last = (start + bytes) / page * page;
-    // A failure means a system without huge pages: the memory works all the same.
     if (last > first && last - first > 2 * huge_page)
-        madvise(reinterpret_cast<void *>(first), last - first, MADV_HUGEPAGE);
+        advise_huge_pages(reinterpret_cast<void *>(first), last - first);
 }
 
-Memory::~Memory() { std::free(start); }
+Memory::~Memory() { free_aligned(start); }
 
 void Memory::grow(size_t bytes) {
     if (bytes <= size) return;
-    std::free(start);
+    free_aligned(start);
     size = (bytes + huge_page - 1) / huge_page * huge_page;
-    start = std::aligned_alloc(huge_page, size);
+    start = allocate_aligned(huge_page, size);
     if (!start) std::abort(); // ggml ends the process as well when memory is missing in the middle of a graph
-    madvise(start, size, MADV_HUGEPAGE);
+    advise_huge_pages(start, size);
 }
 
 void *thread_scratch(Scratch purpose, size_t bytes) {

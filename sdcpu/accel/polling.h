@@ -1,4 +1,4 @@
-// Shortens a sleep of the engine while it loads tensors; see polling.cpp.
+// Shortens a sleep of the engine while it loads tensors (polling.cpp); on Linux only.
 #pragma once
 
 namespace sdcpu {

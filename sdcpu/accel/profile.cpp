@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "engine.h"
+#include "platform.h"
 
 namespace sdcpu {
 
@@ -26,18 +26,12 @@ int read_level() {
 }
 const int level = read_level();
 
-double processor_seconds() {
-    timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
 class Profile {
   public:
     ~Profile() { print(); }
 
     void tick(std::string key, double operations) {
-        const double now = processor_seconds();
+        const double now = thread_seconds();
         if (!current.empty()) {
             Entry &entry = entries[current];
             entry.seconds += now - since;

@@ -1,6 +1,8 @@
 // Questions about tensors.
 #pragma once
 
+#include <cstring>
+
 #include "ggml_abi.h"
 #include "kernels/kernels.h"
 
@@ -60,7 +62,7 @@ inline float *row_at(const ggml_tensor *t, const RowPlace &p) { return floats_at
 // A float among the operation's parameters.
 inline float float_parameter(const ggml_tensor *t, int i) {
     float value;
-    __builtin_memcpy(&value, &t->op_params[i], sizeof value);
+    std::memcpy(&value, &t->op_params[i], sizeof value);
     return value;
 }
 

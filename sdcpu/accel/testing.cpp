@@ -6,6 +6,7 @@
 
 #include "fusion.h"
 #include "operations/operations.h"
+#include "platform.h"
 #include "variant.h"
 
 namespace sdcpu {
@@ -41,7 +42,7 @@ using namespace sdcpu;
 
 // Plans and computes `count` nodes with `threads` threads. computed[i] becomes 1 where a kernel ran, 2 where another
 // operation did the work, 0 where it was left to the engine. Returns the name of the kernels.
-extern "C" __attribute__((visibility("default"))) const char *
+SDCPU_EXPORTED const char *
 sdcpu_accel_test_compute(const char *variant, ggml_tensor **nodes, int count, int threads, int *computed) {
     choose_kernels(variant);
     if (!active_kernels()) return variant_name();
