@@ -8,17 +8,20 @@ from sdcpu.errors import InvalidRequestError
 
 OFF = "off"
 AUTOMATIC = "auto"
-CHOICES = (AUTOMATIC, OFF, "avx2", "avx512", "bf16", "int8")
-"""What can be asked for."""
+CHOICES = (AUTOMATIC, OFF, "avx2", "avx512", "neon", "bf16", "int8")
+"""What can be asked for. "bf16" and "int8" are there on x86-64 and on 64-bit Arm."""
 
 _AVX2 = frozenset({"avx2", "fma", "f16c"})
 _AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
-_FEATURES = {
-    "int8": _AVX512 | {"avx512_vnni"},
-    "bf16": _AVX512 | {"avx512_bf16"},
-    "avx512": _AVX512,
-    "avx2": _AVX2,
-}
+_NEON = frozenset({"asimd"})
+_FEATURES = (
+    ("int8", _AVX512 | {"avx512_vnni"}),
+    ("bf16", _AVX512 | {"avx512_bf16"}),
+    ("avx512", _AVX512),
+    ("avx2", _AVX2),
+    ("bf16", _NEON | {"bf16"}),
+    ("neon", _NEON),
+)
 """Instruction sets that each needs, in the kernel's words, fastest first; as in variant.cpp."""
 
 _TITLES = {
@@ -26,6 +29,7 @@ _TITLES = {
     "bf16": "16-bit products (bfloat16)",
     "avx512": "32-bit products with AVX-512",
     "avx2": "32-bit products with AVX2",
+    "neon": "32-bit products with NEON",
 }
 
 
@@ -81,4 +85,5 @@ def usable_kernels(features: frozenset[str], *, built: bool) -> list[str]:
     >>> usable_kernels(frozenset({"avx2", "fma", "f16c"}), built=True)
     ['avx2']
     """
-    return [name for name, needed in _FEATURES.items() if built and needed <= features]
+    usable = (name for name, needed in _FEATURES if built and needed <= features)
+    return list(dict.fromkeys(usable))

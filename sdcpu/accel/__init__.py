@@ -31,7 +31,7 @@ class Door:
             function.restype = ctypes.c_char_p
 
     def kernels(self, engine_library: str) -> str:
-        """The kernels that compute for this loaded engine: off, avx2, avx512, bf16 or int8."""
+        """The kernels that compute for this loaded engine: a name of `sdcpu.kernels.CHOICES`."""
         return str(self._library.sdcpu_accel_variant(engine_library.encode()).decode())
 
     def problem(self, engine_library: str) -> str:

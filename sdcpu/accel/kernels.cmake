@@ -5,30 +5,54 @@ include(CheckCXXCompilerFlag)
 
 # Compiles all that both need, and the sources that are given, and links it into a target.
 function(sdcpu_add_kernels target)
-  set(sources check.cpp door.cpp engine.cpp fusion.cpp graph.cpp hooks.cpp memory.cpp platform.cpp profile.cpp team.cpp
-    testing.cpp variant.cpp operations/attention.cpp operations/convolution.cpp operations/copies.cpp
-    operations/dispatch.cpp operations/normalise.cpp operations/pointwise.cpp operations/product.cpp ${ARGN})
+  set(sources check.cpp door.cpp engine.cpp fusion.cpp graph.cpp hooks.cpp memory.cpp platform.cpp processor.cpp
+    profile.cpp team.cpp testing.cpp variant.cpp operations/attention.cpp operations/convolution.cpp
+    operations/copies.cpp operations/dispatch.cpp operations/normalise.cpp operations/pointwise.cpp
+    operations/product.cpp ${ARGN})
   if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     list(APPEND sources polling.cpp)
   endif()
   _sdcpu_compile(${target} sdcpu_sources ${sources})
 
-  check_cxx_compiler_flag(-mavx512bf16 SDCPU_COMPILER_KNOWS_BF16)
-  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-    message(STATUS "sdcpu: there are no kernels for ${CMAKE_SYSTEM_PROCESSOR}; the engine computes with its own.")
-  elseif(NOT SDCPU_COMPILER_KNOWS_BF16)
-    message(STATUS "sdcpu: the kernels need GCC 10, Clang 9 or newer; the engine computes with its own.")
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    _sdcpu_add_x86_kernels(${target})
+  elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64|ARM64")
+    _sdcpu_add_arm_kernels(${target})
   else()
-    target_compile_definitions(sdcpu_sources PRIVATE SDCPU_X86_KERNELS)
-    set(all_kernels attention.cpp convolution_direct.cpp convolution_winograd.cpp normalise.cpp pointwise.cpp
-      product.cpp product_tile.cpp table.cpp)
-    set(avx2 -mavx2 -mfma -mf16c -mbmi -mbmi2)
-    set(avx512 ${avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
-    _sdcpu_add_variant(${target} avx2 FLAGS ${avx2} SOURCES ${all_kernels})
-    _sdcpu_add_variant(${target} avx512 FLAGS ${avx512} SOURCES ${all_kernels})
-    _sdcpu_add_variant(${target} bf16 FLAGS ${avx512} -mavx512bf16 SOURCES ${all_kernels})
-    _sdcpu_add_variant(${target} vnni FLAGS ${avx512} -mavx512vnni SOURCES product_integer.cpp)
+    message(STATUS "sdcpu: there are no kernels for ${CMAKE_SYSTEM_PROCESSOR}; the engine computes with its own.")
   endif()
+endfunction()
+
+set(_sdcpu_all_kernels attention.cpp convolution_direct.cpp convolution_winograd.cpp normalise.cpp pointwise.cpp
+  product.cpp product_tile.cpp table.cpp)
+set(_sdcpu_old_compiler "sdcpu: the kernels need GCC 10, Clang 11 or newer; the engine computes with its own.")
+
+function(_sdcpu_add_x86_kernels target)
+  check_cxx_compiler_flag(-mavx512bf16 SDCPU_COMPILER_KNOWS_BF16)
+  if(NOT SDCPU_COMPILER_KNOWS_BF16)
+    message(STATUS "${_sdcpu_old_compiler}")
+    return()
+  endif()
+  target_compile_definitions(sdcpu_sources PRIVATE SDCPU_X86_KERNELS)
+  set(avx2 -mavx2 -mfma -mf16c -mbmi -mbmi2)
+  set(avx512 ${avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
+  _sdcpu_add_variant(${target} avx2 FLAGS ${avx2} SOURCES ${_sdcpu_all_kernels})
+  _sdcpu_add_variant(${target} avx512 FLAGS ${avx512} SOURCES ${_sdcpu_all_kernels})
+  _sdcpu_add_variant(${target} bf16 FLAGS ${avx512} -mavx512bf16 SOURCES ${_sdcpu_all_kernels})
+  _sdcpu_add_variant(${target} vnni FLAGS ${avx512} -mavx512vnni SOURCES product_integer.cpp)
+endfunction()
+
+function(_sdcpu_add_arm_kernels target)
+  check_cxx_compiler_flag(-march=armv8.2-a+bf16 SDCPU_COMPILER_KNOWS_BF16)
+  if(NOT SDCPU_COMPILER_KNOWS_BF16)
+    message(STATUS "${_sdcpu_old_compiler}")
+    return()
+  endif()
+  target_compile_definitions(sdcpu_sources PRIVATE SDCPU_ARM_KERNELS)
+  # GCC moves loads up until 32 registers are not enough for a tile; most processors reorder by themselves.
+  set(neon $<$<CXX_COMPILER_ID:GNU>:-fno-schedule-insns>)
+  _sdcpu_add_variant(${target} neon FLAGS ${neon} SOURCES ${_sdcpu_all_kernels})
+  _sdcpu_add_variant(${target} bf16 FLAGS ${neon} -march=armv8.2-a+bf16 SOURCES ${_sdcpu_all_kernels})
 endfunction()
 
 # The kernels for one instruction set, in a namespace of its name; variant.cpp chooses when the library is loaded.

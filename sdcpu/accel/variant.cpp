@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "processor.h"
+
 namespace sdcpu {
 
 namespace {
@@ -10,11 +12,24 @@ Kernels chosen;
 const Kernels *active = nullptr;
 const char *chosen_name = "off";
 
-[[maybe_unused]] void activate(const Kernels &kernels, const IntegerKernels *integer, const char *name) {
-    chosen = kernels;
-    chosen.integer = integer;
-    chosen_name = name;
-    active = &chosen;
+// What can be chosen. Several may share a name: the first that runs is taken.
+struct Candidate {
+    const char *name;
+    bool runs;
+    const Kernels *kernels;
+    const IntegerKernels *integer; // or null
+};
+
+bool choose_first(const Candidate *begin, const Candidate *end) {
+    for (const Candidate *candidate = begin; candidate != end; candidate++) {
+        if (!candidate->runs) continue;
+        chosen = *candidate->kernels;
+        chosen.integer = candidate->integer;
+        chosen_name = candidate->name;
+        active = &chosen;
+        return true;
+    }
+    return false;
 }
 
 } // namespace
@@ -22,24 +37,27 @@ const char *chosen_name = "off";
 void choose_kernels(const char *name) {
     active = nullptr;
     chosen_name = "off";
-    const auto asked = [&](const char *choice) { return name && std::strcmp(name, choice) == 0; };
-    if (asked("off")) return;
+    if (name && std::strcmp(name, "off") == 0) return;
+    [[maybe_unused]] const Processor has = detect_processor();
+    // Fastest first.
+    const Candidate candidates[] = {
 #if defined(SDCPU_X86_KERNELS)
-    __builtin_cpu_init();
-    const bool has_avx2 =
-        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-    const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    const bool has_bf16 = has_avx512 && __builtin_cpu_supports("avx512bf16");
-    const bool has_vnni = has_avx512 && __builtin_cpu_supports("avx512vnni");
-    const bool wants_integers = !asked("avx2") && !asked("avx512") && !asked("bf16");
-    if (!has_avx2) return;
-    if (!has_avx512 || asked("avx2")) return activate(avx2::kernels, nullptr, "avx2");
-    if (wants_integers && has_vnni)
-        return activate(has_bf16 ? bf16::kernels : avx512::kernels, &vnni::integer_kernels, "int8");
-    if (!has_bf16 || asked("avx512")) return activate(avx512::kernels, nullptr, "avx512");
-    activate(bf16::kernels, nullptr, "bf16");
+        {"int8", has.avx512_vnni && has.avx512_bf16, &bf16::kernels, &vnni::integer_kernels},
+        {"int8", has.avx512_vnni, &avx512::kernels, &vnni::integer_kernels},
+        {"bf16", has.avx512_bf16, &bf16::kernels, nullptr},
+        {"avx512", has.avx512, &avx512::kernels, nullptr},
+        {"avx2", has.avx2, &avx2::kernels, nullptr},
+#elif defined(SDCPU_ARM_KERNELS)
+        {"bf16", has.neon_bf16, &bf16::kernels, nullptr},
+        {"neon", has.neon, &neon::kernels, nullptr},
 #endif
+        {"off", false, nullptr, nullptr},
+    };
+    const Candidate *const end = candidates + sizeof candidates / sizeof *candidates;
+    const Candidate *first = candidates;
+    while (name && first != end && std::strcmp(name, first->name) != 0) first++;
+    if (first == end) first = candidates;
+    choose_first(first, end);
 }
 
 const Kernels *active_kernels() { return active; }

@@ -5,14 +5,14 @@
 
 namespace sdcpu {
 
-// "off", "auto", "avx2", "avx512", "bf16" or "int8". A variant that the processor cannot run becomes the best one
-// below it; null and unknown names mean "auto".
+// "off", "auto", "avx2", "avx512", "neon", "bf16" or "int8". A variant that the processor cannot run becomes the best
+// one below it; null and names that mean nothing here are "auto".
 void choose_kernels(const char *name);
 
 // The chosen kernels, or null where the operations are left to the engine.
 const Kernels *active_kernels();
 
-// "off", "avx2", "avx512", "bf16" or "int8" (bf16, or avx512, with integer products)
+// "off", "avx2", "avx512", "neon", "bf16" or "int8" (the best of the others, with integer products)
 const char *variant_name();
 
 } // namespace sdcpu

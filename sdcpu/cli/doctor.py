@@ -16,7 +16,10 @@ from sdcpu.cli.output import print_json, print_result
 from sdcpu.errors import SdcpuError
 from sdcpu.figures import size_text
 
-SHOWN_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimddp", "i8mm")
+SHOWN_FEATURES = (
+    *("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"),
+    *("asimd", "asimddp", "i8mm", "bf16"),
+)
 """Instruction sets that change how fast pictures are drawn; the others would only be noise."""
 
 

@@ -122,7 +122,7 @@ def machine_options(command: Decorated) -> Decorated:
             "--accel",
             **machine,
             metavar="NAME",
-            help="Kernels of our own: auto, off, avx2, avx512, bf16 or int8.",
+            help="Kernels of our own: auto, off, avx2, avx512, neon, bf16 or int8.",
         ),
         _option(
             "--offline/--online", **machine, default=None, help="Whether the network may be used."

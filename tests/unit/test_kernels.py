@@ -9,6 +9,8 @@ HASWELL = frozenset({"sse2", "avx", "avx2", "fma", "f16c"})
 SKYLAKE_X = HASWELL | {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
 CASCADE_LAKE = SKYLAKE_X | {"avx512_vnni"}
 COOPER_LAKE = SKYLAKE_X | {"avx512_bf16"}
+PI_4 = frozenset({"fp", "asimd", "crc32"})
+GRAVITON_3 = PI_4 | {"asimdhp", "asimddp", "i8mm", "bf16"}
 ZEN_4 = SKYLAKE_X | {"avx512_vnni", "avx512_bf16"}
 
 
@@ -20,6 +22,9 @@ ZEN_4 = SKYLAKE_X | {"avx512_vnni", "avx512_bf16"}
         ("auto", COOPER_LAKE, True, "bf16", "fastest"),
         ("auto", SKYLAKE_X, True, "avx512", "fastest"),
         ("auto", HASWELL, True, "avx2", "fastest"),
+        ("auto", PI_4, True, "neon", "fastest"),
+        ("bf16", GRAVITON_3, True, "bf16", "as asked for"),
+        ("neon", GRAVITON_3, True, "neon", "as asked for"),
         ("auto", frozenset({"sse2"}), True, "off", "take much longer"),
         ("auto", ZEN_4, False, "off", "no native library"),
         ("off", ZEN_4, True, "off", "as asked for"),
@@ -39,6 +44,9 @@ def test_the_choice(
     [
         ("avx1024", ZEN_4, True, "no kernels 'avx1024'"),
         ("bf16", HASWELL, True, "lacks instructions"),
+        ("neon", ZEN_4, True, "lacks instructions"),
+        ("avx2", GRAVITON_3, True, "lacks instructions"),
+        ("bf16", PI_4, True, "lacks instructions"),
         ("avx2", HASWELL, False, "native library is missing"),
     ],
 )

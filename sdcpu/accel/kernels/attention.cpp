@@ -17,8 +17,8 @@ constexpr float no_score = -1e30f; // instead of -infinity, whose difference to 
 
 // 2^x for weights that are rounded to bf16 anyway: about 1e-4 relative there, exact elsewhere.
 SDCPU_INLINE Vector weight_exp2(Vector x) {
-#if defined(__AVX512BF16__)
-    const Vector part = _mm512_reduce_ps(x, 1); // x - floor(x)
+#if defined(SDCPU_BF16)
+    const Vector part = part_above_floor(x);
     Vector p = fill(7.790716377e-02f);
     p = multiply_add(p, part, fill(2.262331942e-01f));
     p = multiply_add(p, part, fill(6.957770964e-01f));
@@ -193,22 +193,13 @@ class Head {
             if constexpr (per_unit == 2) {
                 const Vector high = weight_exp2(load(row + i + width) - reference);
                 total = total + (low + high);
-                store_weights(out + i / per_unit, low, high);
+                store(out + i / per_unit, round_pair(low, high));
             } else {
                 total = total + low;
                 store(out + i, low);
             }
         }
         weight_sum += sum(total);
-    }
-
-    static void store_weights(Unit *out, Vector low, Vector high) {
-#if defined(__AVX512BF16__)
-        store(out, round_pair(low, high));
-#else
-        store(out, low);
-        (void)high;
-#endif
     }
 
     void add_values(int panel, int64_t key, int padded, int count) {

@@ -22,11 +22,11 @@ namespace sdcpu::SDCPU_VARIANT {
 
 namespace {
 
-constexpr int panels_per_block = width == 8 ? 4 : 1;
-constexpr int block_tiles = panel_lanes * panels_per_block; // 64 tiles
-constexpr int channel_block = 128 * per_unit;               // input channels per pass
-constexpr int64_t channels_at_once = 8 * tile_rows;         // output channels whose weights are kept for all blocks
-constexpr size_t most_shared_bytes = 54 << 20;              // weights or tiles
+constexpr int block_tiles = 64;
+static_assert(block_tiles % panel_lanes == 0, "a block is whole panels");
+constexpr int channel_block = 128 * per_unit;       // input channels per pass
+constexpr int64_t channels_at_once = 8 * tile_rows; // output channels whose weights are kept for all blocks
+constexpr size_t most_shared_bytes = 54 << 20;      // weights or tiles
 
 int64_t tile_columns(const Convolution &c) { return c.out_width / 2; }
 int64_t tile_count(const Convolution &c) { return tile_columns(c) * (c.out_height / 2); }
@@ -78,8 +78,10 @@ void transform_weights(const Convolution &c, Range channels, Range inputs, const
                     store(kernel + z, values);
                 }
                 Vector g[width < 9 ? 9 : width]; // g[z]: value z of `width` kernels
-                for (int lane = 0; lane < width; lane++) g[lane] = load(kernel + 9 * lane);
-                transpose(g);
+                for (int z = 0; z == 0 || z + width < 9; z += width) {
+                    for (int lane = 0; lane < width; lane++) g[z + lane] = load(kernel + 9 * lane + z);
+                    transpose(g + z);
+                }
                 if constexpr (width < 9) g[8] = every_ninth(kernel + 8);
                 transform_kernel(g, transformed[part]);
             }
@@ -87,11 +89,7 @@ void transform_weights(const Convolution &c, Range channels, Range inputs, const
             for (int position = 0; position < 16; position++) {
                 Unit *out = place.out + static_cast<size_t>(position * place.rows + o - place.first) * place.stride +
                             (i - inputs.begin) / per_unit;
-#if defined(__AVX512BF16__)
                 const Vector units = round_pair(transformed[0][position], transformed[1][position]);
-#else
-                const Vector units = transformed[0][position];
-#endif
                 store_first(reinterpret_cast<float *>(out), units, n);
             }
         }

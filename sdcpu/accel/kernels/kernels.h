@@ -145,7 +145,10 @@ extern const Kernels kernels;
 namespace avx512 {
 extern const Kernels kernels;
 }
-namespace bf16 {
+namespace neon {
+extern const Kernels kernels;
+}
+namespace bf16 { // AVX-512 or NEON, with products of bf16
 extern const Kernels kernels;
 }
 namespace vnni {

@@ -24,7 +24,7 @@ namespace sdcpu::SDCPU_VARIANT {
 SDCPU_INLINE float half_to_float(const void *p) {
     uint16_t half;
     std::memcpy(&half, p, 2);
-    return _cvtsh_ss(half);
+    return half_to_float(half);
 }
 
 // The six-bit scale and least value of group g (0-7) of a q4_k or q5_k block.

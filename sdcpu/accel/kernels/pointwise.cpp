@@ -66,7 +66,7 @@ void affine(float *out, const float *in, int64_t count, float scale, float shift
 void to_half(uint16_t *out, const float *in, int64_t count) {
     int64_t i = 0;
     for (; i + width <= count; i += width) store_half(out + i, load(in + i));
-    for (; i < count; i++) out[i] = _cvtss_sh(in[i], 0);
+    for (; i < count; i++) out[i] = float_to_half(in[i]);
 }
 
 void to_float(float *out, const char *row, int type, int64_t begin, int64_t end) {

@@ -37,7 +37,7 @@ void prefetch_rows(const Rows &rows, int64_t first, int64_t end, int64_t begin, 
     const size_t bytes = static_cast<size_t>(count) * element_bytes(rows.type);
     for (int64_t r = first; r < end; r++) {
         const char *row = rows.row(r) + static_cast<size_t>(begin) * element_bytes(rows.type);
-        for (size_t i = 0; i < bytes; i += 64) _mm_prefetch(row + i, _MM_HINT_T1);
+        for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(row + i, 0, 2);
     }
 }
 

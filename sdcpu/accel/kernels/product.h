@@ -1,12 +1,13 @@
 // The product that everything heavy is made of: linear layers, convolutions and attention.
 //
-// Blocks, from the inside out (floats: avx2 / avx512; units of two bf16: bf16):
+// Blocks, from the inside out (units of one float, or of two bf16):
 //
 //   tile      tile_rows (6) rows x panel_lanes lanes of the result, kept in registers
-//             (6 x 2 vectors of 8 on AVX2, 6 x 4 vectors of 16 on AVX-512)
+//             (6 x 2 vectors of 8 on AVX2, 6 x 4 vectors of 16 on AVX-512, 6 x 4 vectors of 4 on NEON)
 //   panel     panel_lanes lanes x depth_block units, packed [unit][lane] so that the tile reads it in order
 //   block     block_panels panels, packed together: they stay in the second-level cache
-//             (12 x 16 lanes x 512 units = 384 KiB on AVX2, 5 x 64 x 512 = 640 KiB on AVX-512)
+//             (12 x 16 lanes x 512 units = 384 KiB on AVX2, 5 x 64 x 512 = 640 KiB on AVX-512; on NEON
+//             8 x 16 x 512 = 256 KiB, half the cache of a Cortex-A76 in a small board)
 //   strip     tile_rows rows x depth_block units, converted to units just before they are used: first-level cache
 //
 //   for each block of lanes
@@ -24,7 +25,7 @@ namespace sdcpu::SDCPU_VARIANT {
 constexpr int tile_rows = 6;
 constexpr int tile_vectors = width == 8 ? 2 : 4;
 constexpr int panel_lanes = width * tile_vectors;
-constexpr int block_panels = width == 8 ? 12 : 5;
+constexpr int block_panels = width == 4 ? 8 : width == 8 ? 12 : 5;
 constexpr int depth_block_units = 512;
 constexpr int depth_block = depth_block_units * per_unit;
 // The rows of a strip are this far apart, not a power of 2, so that they do not share cache sets.

@@ -27,7 +27,7 @@ __attribute__((noinline)) void tile(int units, const Unit *panel, const Unit *ro
         panel += vectors * width;
 #pragma GCC unroll 8
         for (int r = 0; r < row_count; r++) {
-            const Vector row_unit = broadcast(row_of(rows, rows_from_3, rows_stride, r) + unit);
+            const Broadcast row_unit = broadcast(row_of(rows, rows_from_3, rows_stride, r) + unit);
 #pragma GCC unroll 4
             for (int j = 0; j < vectors; j++) sums[r][j] = dot(sums[r][j], row_unit, lane_units[j]);
         }
@@ -61,10 +61,10 @@ __attribute__((noinline)) void tile(int units, const Unit *panel, const Unit *ro
 
 using Tile = void (*)(int, const Unit *, const Unit *, size_t, float *, size_t, int, const Finish &);
 
-#if defined(__AVX512F__)
-#define SDCPU_TILES(rows) {tile<rows, 1>, tile<rows, 2>, tile<rows, 3>, tile<rows, 4>}
-#else
+#if defined(__AVX2__) && !defined(__AVX512F__)
 #define SDCPU_TILES(rows) {tile<rows, 1>, tile<rows, 2>}
+#else
+#define SDCPU_TILES(rows) {tile<rows, 1>, tile<rows, 2>, tile<rows, 3>, tile<rows, 4>}
 #endif
 const Tile tiles[tile_rows][tile_vectors] = {SDCPU_TILES(1), SDCPU_TILES(2), SDCPU_TILES(3),
                                              SDCPU_TILES(4), SDCPU_TILES(5), SDCPU_TILES(6)};

@@ -13,6 +13,8 @@
 
 #if defined(__AVX512F__)
 #include "vector_avx512.h"
+#elif defined(__aarch64__)
+#include "vector_neon.h"
 #else
 #include "vector_avx2.h"
 #endif

@@ -41,6 +41,7 @@ SDCPU_INLINE Vector largest(Vector a, Vector b) { return _mm256_max_ps(a, b); }
 SDCPU_INLINE Vector smallest(Vector a, Vector b) { return _mm256_min_ps(a, b); }
 SDCPU_INLINE Vector absolute(Vector a) { return _mm256_andnot_ps(fill(-0.f), a); }
 SDCPU_INLINE Vector round_even(Vector a) { return _mm256_round_ps(a, 8); }
+// n is a whole number.
 SDCPU_INLINE Vector times_power_of_2(Vector p, Vector n) {
     n = largest(n, fill(-127.f)); // the exponent 0, which makes the result 0
     const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
@@ -57,6 +58,8 @@ SDCPU_INLINE float maximum(Vector v) {
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_shuffle_ps(x, x, 1)));
 }
 
+SDCPU_INLINE float half_to_float(uint16_t half) { return _cvtsh_ss(half); }
+SDCPU_INLINE uint16_t float_to_half(float x) { return _cvtss_sh(x, 0); }
 SDCPU_INLINE Vector from_half(const uint16_t *p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p)));
 }

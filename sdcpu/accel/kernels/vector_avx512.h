@@ -33,10 +33,14 @@ SDCPU_INLINE Vector largest(Vector a, Vector b) { return _mm512_max_ps(a, b); }
 SDCPU_INLINE Vector smallest(Vector a, Vector b) { return _mm512_min_ps(a, b); }
 SDCPU_INLINE Vector absolute(Vector a) { return _mm512_abs_ps(a); }
 SDCPU_INLINE Vector round_even(Vector a) { return _mm512_roundscale_ps(a, 8); }
+SDCPU_INLINE Vector part_above_floor(Vector a) { return _mm512_reduce_ps(a, 1); } // a - floor(a)
+// p * 2^floor(n)
 SDCPU_INLINE Vector times_power_of_2(Vector p, Vector n) { return _mm512_scalef_ps(p, n); }
 SDCPU_INLINE float sum(Vector v) { return _mm512_reduce_add_ps(v); }
 SDCPU_INLINE float maximum(Vector v) { return _mm512_reduce_max_ps(v); }
 
+SDCPU_INLINE float half_to_float(uint16_t half) { return _cvtsh_ss(half); }
+SDCPU_INLINE uint16_t float_to_half(float x) { return _cvtss_sh(x, 0); }
 SDCPU_INLINE Vector from_half(const uint16_t *p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(p)));
 }

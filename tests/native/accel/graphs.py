@@ -15,7 +15,7 @@ from sdcpu.accel import library_path
 
 Array = npt.NDArray[Any]
 
-VARIANTS = ("avx2", "avx512", "bf16", "int8")
+VARIANTS = ("avx2", "avx512", "neon", "bf16", "int8")
 TYPES = {
     "f32": 0,
     "f16": 1,

@@ -16,7 +16,7 @@ from tests.native.accel.graphs import (
     result,
 )
 
-MOST_ERROR = {"avx2": 2e-6, "avx512": 2e-6, "bf16": 6e-3, "int8": 6e-3}
+MOST_ERROR = {"avx2": 2e-6, "avx512": 2e-6, "neon": 2e-6, "bf16": 6e-3, "int8": 6e-3}
 """Of the length of the result. bf16 rounds the operands to 8 bits."""
 
 
