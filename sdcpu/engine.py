@@ -81,7 +81,7 @@ class NativeEngine:
         self._context: Any = None
         self._loaded: LoadSettings | None = None
         self._cancelled = threading.Event()
-        self._clock = _StageClock()
+        self._clock = _StageClock(self._stage_ended)
         self._picture = 1
         self._complaints: deque[str] = deque(maxlen=20)
         self._error = ""
@@ -265,12 +265,16 @@ class NativeEngine:
     def _begin(self) -> None:
         self._complaints.clear()
         self._error = ""
-        self._clock = _StageClock()
+        self._clock = _StageClock(self._stage_ended)
         self._picture = 1
 
     def _enter(self, stage: Stage) -> None:
         self._clock.enter(stage)
         self._emit(Reached(stage=stage, picture=self._picture))
+
+    def _stage_ended(self, stage: Stage) -> None:
+        if self._door is not None:
+            self._door.print_profile(stage)
 
     def _reason(self) -> str:
         """The first error that was logged: what follows is mostly its consequence."""
@@ -316,10 +320,11 @@ class NativeEngine:
 
 
 class _StageClock:
-    """Seconds spent in each stage."""
+    """Seconds spent in each stage; `ended` is told of each that ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, ended: Callable[[Stage], None]) -> None:
         self.stage: Stage | None = None
+        self._ended = ended
         self._since = 0.0
         self._seconds: dict[str, float] = {}
 
@@ -332,6 +337,7 @@ class _StageClock:
         if self.stage is not None:
             spent = time.perf_counter() - self._since
             self._seconds[self.stage] = self._seconds.get(self.stage, 0.0) + spent
+            self._ended(self.stage)
             self.stage = None
         return self._seconds
 

@@ -29,6 +29,8 @@ class Door:
         for function in (library.sdcpu_accel_variant, library.sdcpu_accel_problem):
             function.argtypes = [ctypes.c_char_p]
             function.restype = ctypes.c_char_p
+        library.sdcpu_accel_print_profile.argtypes = [ctypes.c_char_p]
+        library.sdcpu_accel_print_profile.restype = None
 
     def kernels(self, engine_library: str) -> str:
         """The kernels that compute for this loaded engine: a name of `sdcpu.kernels.CHOICES`."""
@@ -45,6 +47,10 @@ class Door:
     def cancel(self, *, wanted: bool) -> None:
         """End the running computation and those that follow, or let them run again."""
         self._library.sdcpu_door_cancel(int(wanted))
+
+    def print_profile(self, title: str) -> None:
+        """Print where the time went since the last call, if SDCPU_ACCEL_PROFILE asks for it."""
+        self._library.sdcpu_accel_print_profile(title.encode())
 
 
 def load_door() -> Door | None:

@@ -13,6 +13,7 @@
 #include "engine.h"
 #include "graph.h"
 #include "platform.h"
+#include "profile.h"
 #include "symbols.h"
 #include "variant.h"
 
@@ -67,3 +68,6 @@ SDCPU_EXPORTED const char *sdcpu_accel_problem(const char *engine_path) {
     if (!engine.compute_graph) return "the engine's functions were not found";
     return engine_difference().c_str();
 }
+
+// Prints where the time went since the last call; nothing unless SDCPU_ACCEL_PROFILE asks for it.
+SDCPU_EXPORTED void sdcpu_accel_print_profile(const char *title) { print_profile(title); }

@@ -28,7 +28,7 @@ const int level = read_level();
 
 class Profile {
   public:
-    ~Profile() { print(); }
+    ~Profile() { print("the rest"); }
 
     void tick(std::string key, double operations) {
         const double now = thread_seconds();
@@ -45,8 +45,8 @@ class Profile {
 
     void say(const char *more) { current += more; }
 
-  private:
-    void print() const {
+    // Of what came since the last time.
+    void print(const char *title) {
         if (entries.empty()) return;
         std::vector<std::pair<double, std::string>> order;
         Entry total;
@@ -56,8 +56,8 @@ class Profile {
             total.operations += entry.operations;
         }
         std::sort(order.begin(), order.end());
-        std::fprintf(stderr, "profile: %.3f s, %.1f GFLOP, %.0f GFLOP/s\n", total.seconds, total.operations * 1e-9,
-                     total.operations * 1e-9 / total.seconds);
+        std::fprintf(stderr, "profile of %s: %.3f s, %.1f GFLOP, %.0f GFLOP/s\n", title, total.seconds,
+                     total.operations * 1e-9, total.operations * 1e-9 / total.seconds);
         for (const auto &[minus_seconds, key] : order) {
             const Entry &entry = entries.at(key);
             if (entry.seconds < 0.001 * total.seconds) break;
@@ -65,8 +65,10 @@ class Profile {
                          100 * entry.seconds / total.seconds, entry.count, entry.operations * 1e-9,
                          entry.operations * 1e-9 / entry.seconds, key.c_str());
         }
+        entries.clear();
     }
 
+  private:
     std::map<std::string, Entry> entries;
     std::string current;
     double current_operations = 0;
@@ -124,6 +126,10 @@ void profile_left_to_engine() {
 
 void profile_graph_ends() {
     if (level) profile().tick("", 0);
+}
+
+void print_profile(const char *title) {
+    if (level) profile().print(title);
 }
 
 } // namespace sdcpu
