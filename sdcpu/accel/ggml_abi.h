@@ -82,6 +82,9 @@ enum Operation : int {
 // enum ggml_unary_op, in op_params[0]
 enum Unary : int { unary_gelu = 8, unary_gelu_quick = 9, unary_silu = 10 };
 
+// enum ggml_prec, in op_params[0] of a product: the engine asks for it where softmax follows
+enum Precision : int { precision_f32 = 10 };
+
 // enum ggml_tensor_flag
 enum TensorFlag : int { flag_output = 2, flag_compute = 16 };
 

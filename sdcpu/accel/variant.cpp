@@ -17,6 +17,7 @@ struct Candidate {
     const char *name;
     bool runs;
     const Kernels *kernels;
+    const Kernels *exact;          // or null
     const IntegerKernels *integer; // or null
 };
 
@@ -24,6 +25,7 @@ bool choose_first(const Candidate *begin, const Candidate *end) {
     for (const Candidate *candidate = begin; candidate != end; candidate++) {
         if (!candidate->runs) continue;
         chosen = *candidate->kernels;
+        chosen.exact = candidate->exact;
         chosen.integer = candidate->integer;
         chosen_name = candidate->name;
         active = &chosen;
@@ -42,16 +44,16 @@ void choose_kernels(const char *name) {
     // Fastest first.
     const Candidate candidates[] = {
 #if defined(SDCPU_X86_KERNELS)
-        {"int8", has.avx512_vnni && has.avx512_bf16, &bf16::kernels, &vnni::integer_kernels},
-        {"int8", has.avx512_vnni, &avx512::kernels, &vnni::integer_kernels},
-        {"bf16", has.avx512_bf16, &bf16::kernels, nullptr},
-        {"avx512", has.avx512, &avx512::kernels, nullptr},
-        {"avx2", has.avx2, &avx2::kernels, nullptr},
+        {"int8", has.avx512_vnni && has.avx512_bf16, &bf16::kernels, &avx512::kernels, &vnni::integer_kernels},
+        {"int8", has.avx512_vnni, &avx512::kernels, nullptr, &vnni::integer_kernels},
+        {"bf16", has.avx512_bf16, &bf16::kernels, &avx512::kernels, nullptr},
+        {"avx512", has.avx512, &avx512::kernels, nullptr, nullptr},
+        {"avx2", has.avx2, &avx2::kernels, nullptr, nullptr},
 #elif defined(SDCPU_ARM_KERNELS)
-        {"bf16", has.neon_bf16, &bf16::kernels, nullptr},
-        {"neon", has.neon, &neon::kernels, nullptr},
+        {"bf16", has.neon_bf16, &bf16::kernels, &neon::kernels, nullptr},
+        {"neon", has.neon, &neon::kernels, nullptr, nullptr},
 #endif
-        {"off", false, nullptr, nullptr},
+        {"off", false, nullptr, nullptr, nullptr},
     };
     const Candidate *const end = candidates + sizeof candidates / sizeof *candidates;
     const Candidate *first = candidates;

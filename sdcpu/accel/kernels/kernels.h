@@ -102,6 +102,9 @@ struct Kernels {
     int block_panels;              // panels that fit the second-level cache together
     int tile_rows;                 // rows that are computed together; row ranges begin at a multiple of it
     const IntegerKernels *integer; // null where the processor has no such instructions
+    // The same work with operands of 32 bits and tiles of the same size, for what may not be rounded; null where
+    // these kernels round nothing.
+    const Kernels *exact;
 
     void (*product)(const Product &, Range lanes, Range rows);
     void (*convolution)(const Convolution &, Range pixels, Range channels);

@@ -17,7 +17,8 @@ extern const Kernels kernels = {
     panel_lanes,
     block_panels,
     tile_rows,
-    nullptr, // integer: dispatch.cpp joins them
+    nullptr, // integer and exact: variant.cpp joins them
+    nullptr,
     multiply_weights,
     convolve,
     attend,

@@ -30,7 +30,7 @@ constexpr float log2_e = 1.44269504f;
 
 // 2^x; about 2e-7 relative. x below -160 gives 2^-160, or 0 where that is too small for a float.
 SDCPU_INLINE Vector exp2(Vector x) {
-    x = largest(x, fill(-160.f));
+    x = largest(fill(-160.f), x); // in this order, because what is not a number has to stay so
     const Vector whole = round_even(x);
     const Vector part = x - whole;
     Vector p = fill(1.326697039e-03f);

@@ -1,5 +1,6 @@
 // Attention as one operation (the engine's flag diffusion_flash_attn).
 #include <algorithm>
+#include <cmath>
 
 #include "../tensors.h"
 #include "operations.h"
@@ -24,6 +25,36 @@ bool attention_runs(const ggml_tensor *t) {
     if (key->ne[3] != query->ne[3] || value->ne[3] != query->ne[3] || value->ne[2] != key->ne[2]) return false;
     return !mask || (mask->ne[2] == 1 && mask->ne[3] == 1 && mask->type == type_f16 && has_dense_rows(mask));
 }
+
+// Mean squares of each element over some of `count` rows, evenly spread from the first one on.
+void mean_squares(const Kernels &kernels, int type, const char *rows, size_t stride, int64_t count, int64_t size,
+                  float *squares) {
+    constexpr int64_t most_samples = 64;
+    float row[largest_head];
+    const int64_t samples = std::min(count, most_samples);
+    std::fill(squares, squares + size, 0.f);
+    for (int64_t i = 0; i < samples; i++) {
+        kernels.to_float(row, rows + static_cast<size_t>(i * count / samples) * stride, type, 0, size);
+        for (int64_t k = 0; k < size; k++) squares[k] += row[k] * row[k] / static_cast<float>(samples);
+    }
+}
+
+// How far rounding queries and keys to bf16 changes the scores of a head: the root of the mean square, estimated.
+// Each operand is off by about 2^-9 of itself, the products of a score by about 2^-8.5, as often up as down.
+float score_error(const Kernels &kernels, const Attention &a, int64_t head) {
+    constexpr float error_of_product = 0.00276f; // 2^-8.5
+    float query[largest_head], key[largest_head];
+    mean_squares(kernels, type_f32, a.query + static_cast<size_t>(head) * a.query_head_stride, a.query_stride,
+                 a.query_count, a.head_size, query);
+    mean_squares(kernels, a.key_type, a.key + static_cast<size_t>(head / a.heads_per_key_head) * a.key_head_stride,
+                 a.key_stride, a.key_count, a.head_size, key);
+    float sum = 0;
+    for (int64_t k = 0; k < a.head_size; k++) sum += query[k] * key[k];
+    return error_of_product * a.scale * std::sqrt(sum);
+}
+
+// Some networks (Stable Diffusion 2.1, Qwen2.5) have scores in the hundreds: rounded, they would choose other keys.
+constexpr float most_score_error = 1.f / 32;
 
 } // namespace
 
@@ -56,13 +87,16 @@ bool run_attention(const Task &task) {
     const int64_t groups = groups_per_head * a.head_count;
     Share share = task.team.share(query->ne[3] * groups, std::min(least_groups, groups_per_head));
     for (Range piece; share.take(piece);)
-        for (int64_t i = piece.begin; i < piece.end;) { // the part of the piece in one picture of the batch
-            const int64_t picture = i / groups, end = std::min(piece.end, (picture + 1) * groups);
+        for (int64_t i = piece.begin; i < piece.end;) { // the part of the piece in one head
+            const int64_t picture = i / groups, head = i % groups / groups_per_head;
+            const int64_t end = std::min(piece.end, (i / groups_per_head + 1) * groups_per_head);
             a.query = bytes_at(query, 0, 0, picture);
             a.key = bytes_at(key, 0, 0, picture);
             a.value = bytes_at(value, 0, 0, picture);
             a.out = floats_at(t, 0, 0, picture);
-            task.kernels.attention(a, {i - picture * groups, end - picture * groups});
+            const bool is_exact = task.kernels.exact && !(score_error(task.kernels, a, head) <= most_score_error);
+            const Kernels &kernels = is_exact ? task.exact_kernels() : task.kernels;
+            kernels.attention(a, {i - picture * groups, end - picture * groups});
             i = end;
         }
     return true;

@@ -16,6 +16,9 @@ struct Task {
     Team &team;
     const ggml_tensor *result;
     const Fusion &fusion;
+
+    // The kernels for what must not be rounded to bf16.
+    const Kernels &exact_kernels() const { return kernels.exact ? *kernels.exact : kernels; }
 };
 
 bool product_runs(const ggml_tensor *t);

@@ -54,12 +54,12 @@ UNARIES = {"gelu": 8, "gelu_quick": 9, "silu": 10}
 COMPUTE = 16
 
 
-class _Tensor(ctypes.Structure):
+class CTensor(ctypes.Structure):
     """struct ggml_tensor of ggml_abi.h."""
 
 
-_Pointer = ctypes.POINTER(_Tensor)
-_Tensor._fields_ = [
+_Pointer = ctypes.POINTER(CTensor)
+CTensor._fields_ = [
     ("type", ctypes.c_int),
     ("buffer", ctypes.c_void_p),
     ("ne", ctypes.c_int64 * 4),
@@ -83,7 +83,7 @@ class Tensor:
     def __init__(self, array: Array, kind: str = "f32", shape: Sequence[int] = ()) -> None:
         self.array = array
         self.shape = tuple(shape) or array.shape
-        self.struct = _Tensor()
+        self.struct = CTensor()
         struct = self.struct
         struct.type = TYPES[kind]
         sizes = self.shape[::-1]
@@ -165,20 +165,24 @@ def compute(variant: str, nodes: Sequence[Tensor], threads: int = 1) -> list[int
 
 def quantised(values: Array, kind: str) -> tuple[Tensor, Array]:
     """A tensor of this type with about these values, and the values that it holds exactly."""
-    if kind == "f32":
-        return Tensor(values.astype(np.float32)), values.astype(np.float32).astype(np.float64)
-    if kind == "f16":
-        halves = values.astype(np.float16)
-        return Tensor(halves, "f16"), halves.astype(np.float64)
+    raw, exact = quantised_bytes(values, kind)
+    return Tensor(raw, kind, values.shape), exact
+
+
+def quantised_bytes(values: Array, kind: str) -> tuple[Array, Array]:
+    """About these values as a tensor of this type holds them, and what it then holds exactly."""
+    if kind in ("f32", "f16"):
+        plain = values.astype(np.float32 if kind == "f32" else np.float16)
+        return plain, plain.astype(np.float64)
     number = gguf.GGMLQuantizationType(TYPES[kind])
     if kind.endswith("_k"):
-        raw = _random_blocks(values, kind)
+        raw: Array = _random_blocks(values, kind)
     else:
         raw = gguf.quants.quantize(values.astype(np.float32), number)
     exact = gguf.quants.dequantize(raw, number).reshape(values.shape).astype(np.float64)
     if kind == "bf16":
-        return Tensor(raw.view(np.uint16).reshape(values.shape), "bf16"), exact
-    return Tensor(raw, kind, values.shape), exact
+        return raw.view(np.uint16).reshape(values.shape), exact
+    return raw, exact
 
 
 def _random_blocks(values: Array, kind: str) -> npt.NDArray[np.uint8]:

@@ -15,36 +15,10 @@ from tests.native.accel.graphs import (
     relative_error,
     result,
 )
+from tests.native.accel.references import convolve
 
 MOST_ERROR = {"avx2": 2e-6, "avx512": 2e-6, "neon": 2e-6, "bf16": 6e-3, "int8": 6e-3}
 """Of the length of the result. bf16 rounds the operands to 8 bits."""
-
-
-def convolve(
-    pictures: Array,
-    kernel: Array,
-    stride: tuple[int, int] = (1, 1),
-    pad: tuple[int, int] = (0, 0),
-    dilation: tuple[int, int] = (1, 1),
-) -> Array:
-    """The convolution in double precision; pairs are (x, y), as in ggml."""
-    padded = np.pad(
-        pictures.astype(np.float64), [(0, 0), (0, 0), (pad[1], pad[1]), (pad[0], pad[0])]
-    )
-    height = (padded.shape[2] - dilation[1] * (kernel.shape[2] - 1) - 1) // stride[1] + 1
-    width = (padded.shape[3] - dilation[0] * (kernel.shape[3] - 1) - 1) // stride[0] + 1
-    out = np.zeros((pictures.shape[0], kernel.shape[0], height, width))
-    for ky in range(kernel.shape[2]):
-        for kx in range(kernel.shape[3]):
-            y, x = ky * dilation[1], kx * dilation[0]
-            part = padded[
-                :,
-                :,
-                y : y + stride[1] * (height - 1) + 1 : stride[1],
-                x : x + stride[0] * (width - 1) + 1 : stride[0],
-            ]
-            out += np.einsum("nchw,oc->nohw", part, kernel[:, :, ky, kx].astype(np.float64))
-    return out
 
 
 def run(
@@ -153,6 +127,27 @@ def test_channels_with_outliers(variant: str, size: tuple[int, int]) -> None:
     weights = generator.standard_normal((64, 128, 3, 3))
     got, wanted = run(variant, pictures, weights, "f16", 2, pad=(1, 1))
     assert relative_error(got, wanted) < MOST_ERROR[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("strength", [1e2, 1e4, 1e6])
+def test_a_huge_pixel_does_not_spoil_its_neighbours(variant: str, strength: float) -> None:
+    """Winograd's F(2x2, 3x3) needs no guard: a result is made of its own 3x3 inputs alone.
+
+    Larger tiles would add the error of a huge input to results that do not read it.
+    """
+    generator = np.random.default_rng(16)
+    pictures = generator.standard_normal((1, 64, 32, 32)).astype(np.float32)
+    pictures[:, :, 10, 10] *= strength
+    pictures[:, 5, 20, 21] = strength
+    pictures[:, 9] *= strength
+    kernel = generator.standard_normal((40, 64, 3, 3))
+    kernel[:, 9] /= strength
+    _, exact = quantised(kernel, "f32")
+    got, wanted = run(variant, pictures, kernel, "f32", 2, pad=(1, 1))
+    squares = convolve(pictures.astype(np.float64) ** 2, exact**2, pad=(1, 1))
+    errors = np.linalg.norm(got - wanted, axis=1) / np.sqrt(squares.sum(1))
+    assert errors.max() < 2.5 * MOST_ERROR[variant]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -1,7 +1,5 @@
 """Normalisation, activations, sums, copies: everything but products."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,6 +15,7 @@ from tests.native.accel.graphs import (
     relative_error,
     result,
 )
+from tests.native.accel.references import FUNCTIONS, softmax, standardise
 
 EPSILON = 1e-5
 
@@ -28,25 +27,6 @@ def normal(seed: int, *shape: int) -> Array:
     """Normal values around 0.5."""
     values = np.random.default_rng(seed).standard_normal(shape) + 0.5
     return values.astype(np.float32)
-
-
-def standardise(values: Array, axes: tuple[int, ...]) -> Array:
-    """Mean 0 and variance 1 over the axes."""
-    values = values.astype(np.float64)
-    variance = values.var(axes, keepdims=True)
-    return np.asarray((values - values.mean(axes, keepdims=True)) / np.sqrt(variance + EPSILON))
-
-
-def sigmoid(x: Array) -> Array:
-    """1 / (1 + e^-x)."""
-    return np.asarray(0.5 * (1 + np.tanh(x / 2)))
-
-
-FUNCTIONS: dict[str, Callable[[Array], Array]] = {
-    "silu": lambda x: x * sigmoid(x),
-    "gelu": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
-    "gelu_quick": lambda x: x * sigmoid(1.702 * x),
-}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -91,7 +71,7 @@ def test_group_norm(
     wanted = np.zeros(values.shape)
     for first in range(0, channels, per_group):
         part = slice(first, first + per_group)
-        wanted[:, part] = standardise(values[:, part], (1, 2, 3))
+        wanted[:, part] = standardise(values[:, part], (1, 2, 3), EPSILON)
     np.testing.assert_allclose(out.array, wanted, rtol=1e-4, atol=5e-5 * (1 + mean))
 
 
@@ -107,7 +87,7 @@ def test_group_norm_with_scale_shift_and_silu(variant: str, with_silu: bool) -> 
     nodes = [norm, scaled, shifted, silu] if with_silu else [norm, scaled, shifted]
     assert compute(variant, nodes, 3) == [1, 2, 2, 2][: len(nodes)]
     grouped = values.reshape(2, 32, 2, 9, 13)
-    wanted = standardise(grouped, (2, 3, 4)).reshape(values.shape) * scale + shift
+    wanted = standardise(grouped, (2, 3, 4), EPSILON).reshape(values.shape) * scale + shift
     if with_silu:
         wanted = FUNCTIONS["silu"](wanted)
     np.testing.assert_allclose(norm.array, wanted, rtol=1e-4, atol=1e-5)
@@ -129,7 +109,7 @@ def test_norm_of_rows(
     values, scale, shift = normal(seed, rows, columns), normal(5, columns), normal(6, columns)
     norm = result(rows, columns).operation(name, [Tensor(values)], [EPSILON])
     nodes, expected = [norm], [1]
-    wanted = standardise(values, (1,))
+    wanted = standardise(values, (1,), EPSILON)
     if name == "rms_norm":
         mean_square = (values.astype(np.float64) ** 2).mean(1, keepdims=True)
         wanted = values / np.sqrt(mean_square + EPSILON)
@@ -162,10 +142,8 @@ def test_softmax(
         "soft_max", [scores], [0.7, 0.0]
     )
     assert compute(variant, [*nodes, out], threads) == [2] * len(nodes) + [1]
-    weights = np.exp(factor * (values.astype(np.float64) - values.max(1, keepdims=True)))
-    np.testing.assert_allclose(
-        out.array, weights / weights.sum(1, keepdims=True), rtol=1e-5, atol=1e-9
-    )
+    wanted = softmax(factor * values.astype(np.float64))
+    np.testing.assert_allclose(out.array, wanted, rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -1,0 +1,108 @@
+"""Every operation against double precision and the engine's own, in graphs of the engine."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.native.accel.engine_graphs import Graph
+from tests.native.accel.graphs import VARIANTS, Array
+from tests.native.accel.small_cases import OPERATIONS
+
+T = TypeVar("T")
+
+ROUNDED = 2.0**-6
+"""What rounding both operands to 8 bits may do to a vector of a product, at worst."""
+EXACT = 2e-5
+"""What sums in 32 bits may do."""
+OF_THE_ENGINE = 1.25
+"""Where activations are quantised: as a part of the engine's error, which quantises them, too."""
+
+MULTIPLIES = ("product", "convolution", "winograd", "attention")
+QUANTISES = ("product q8_0", "product q4_0")
+
+
+class Drawn:
+    """Sizes drawn by hypothesis, which makes those of a failure smaller."""
+
+    def __init__(self, data: st.DataObject, *, poisons: bool = False) -> None:
+        self._data = data
+        self._poisons = poisons
+        self._generator = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+
+    def integer(self, low: int, high: int) -> int:
+        return self._data.draw(st.integers(low, high))
+
+    def choice(self, options: Sequence[T]) -> T:
+        return self._data.draw(st.sampled_from(options))
+
+    def generator(self) -> np.random.Generator:
+        return self._generator
+
+    def poisons(self) -> bool:
+        return self._poisons
+
+
+def allowed(name: str, variant: str, of_the_engine: Array) -> Array:
+    """The largest error for each vector of this operation."""
+    multiplies = name.partition(" ")[0] in MULTIPLIES
+    least = ROUNDED if multiplies and variant in ("bf16", "int8") else EXACT
+    if variant == "int8" and name in QUANTISES:
+        return np.maximum(least, OF_THE_ENGINE * of_the_engine)
+    return np.full_like(of_the_engine, least)
+
+
+def compare(name: str, variant: str, data: st.DataObject) -> None:
+    """Compute a case with these kernels: right, and the same with any number of threads."""
+    threads = data.draw(st.integers(2, 8))
+    with Graph() as graph:
+        case = OPERATIONS[name](graph, Drawn(data))
+        graph.output(case.output)
+        of_the_engine = case.errors(graph.compute("off", threads)[0])
+        got = graph.compute(variant, threads)[0]
+        alone = graph.compute(variant, 1)[0]
+    errors = case.errors(got)
+    limits = allowed(name, variant, of_the_engine) * case.sensitivity
+    worst = int((errors - limits).argmax())
+    assert (errors <= limits).all(), f"{errors[worst]:.2g}, the engine {of_the_engine[worst]:.2g}"
+    assert got.tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", OPERATIONS)
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_operation(name: str, variant: str, data: st.DataObject) -> None:
+    compare(name, variant, data)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", OPERATIONS)
+@settings(max_examples=500, deadline=None)
+@given(data=st.data())
+def test_operation_often(name: str, variant: str, data: st.DataObject) -> None:
+    compare(name, variant, data)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", OPERATIONS)
+@settings(max_examples=6, deadline=None)
+@given(data=st.data())
+def test_what_is_not_finite_stays_so(name: str, variant: str, data: st.DataObject) -> None:
+    """A broken model must give a broken picture, not one that looks right."""
+    if variant == "int8" and name in QUANTISES:
+        return  # nothing says "not a number" in 8 bits, and the engine quantises, too
+    with Graph() as graph, np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        case = OPERATIONS[name](graph, Drawn(data, poisons=True))
+        graph.output(case.output)
+        got = graph.compute(variant, 2)[0]
+    np.testing.assert_array_equal(np.isfinite(got), np.isfinite(case.wanted))
