@@ -62,6 +62,8 @@ class Scene:
     """Bytes of weights that the request brings along."""
     own_kernels: bool = False
     """Whether kernels of ours compute: with them the economical ways are the fastest, too."""
+    conv_direct: bool = False
+    """Whether the engine's own convolutions are faster without im2col on this machine."""
 
     def memory(self, way: Way) -> MemoryEstimate:
         """What a picture made this way takes."""
@@ -163,7 +165,7 @@ def _ways(scene: Scene, request: ImageRequest, decoders: tuple[Decoder, ...]) ->
             flash_attention=flash,
             own_kernels=scene.own_kernels,
             # Beside the scores, which flash attention does away with, im2col hardly counts.
-            diffusion_conv_direct=flash,
+            diffusion_conv_direct=flash or scene.conv_direct,
             encodes=request.init_image is not None or bool(request.ref_images),
             references=len(request.ref_images),
             control=request.control_image is not None,

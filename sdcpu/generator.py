@@ -40,6 +40,7 @@ from sdcpu.process import EngineProcess
 from sdcpu.protocol import Drawn, Finished, Generate, Load, Previewed, Quantize, Reached
 from sdcpu.settings import Settings, child_environment, load_settings, parse_size
 from sdcpu.stopwatch import Stopwatch
+from sdcpu.tuning import Tuning, Tunings, circumstances_of
 
 Event = EnginePlan | DownloadProgress | Progress | Preview | GeneratedImage
 """What `ImageGenerator.stream` yields: the plan first, the finished pictures last."""
@@ -71,7 +72,13 @@ class ImageGenerator:
         accel: str | None = None,
         offline: bool | None = None,
         settings: Settings | None = None,
+        tuning: Tuning | None = None,
     ) -> None:
+        """Prepare; what is None comes from the settings.
+
+        `tuning` says how to compute where the settings leave that open; None: as `sdcpu bench`
+        found it to be the fastest here, if it ever ran.
+        """
         settings = settings or load_settings()
         limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
         self._settings = replace(
@@ -86,6 +93,7 @@ class ImageGenerator:
         self._name = settings.default_model if model is None else model
         self._catalog = Catalog(self._settings)
         self._measurements = Measurements(self._settings.state_folder)
+        self._tuning = tuning
         self._process: EngineProcess | None = None
         self._kernels = OFF
         self._choice: Choice | None = None
@@ -214,11 +222,14 @@ class ImageGenerator:
 
     def _planned(self, choice: Choice, request: ImageRequest) -> EnginePlan:
         located = self._catalog.locate(choice.model)
+        hardware = detect_hardware()
+        build = find_build(self._settings.build, self._settings)
+        remembered = Tunings(self._settings.state_folder)
         plan = decide(
             choice.model,
             request,
-            detect_hardware(),
-            find_build(self._settings.build, self._settings),
+            hardware,
+            build,
             headers=self._catalog.headers(choice.model),
             measurements=self._measurements,
             threads=self._settings.threads,
@@ -227,6 +238,7 @@ class ImageGenerator:
             extra_weights=weights_of_loras(request),
             accel=self._settings.accel,
             kernels_built=library_path() is not None,
+            tuning=self._tuning or remembered.find(circumstances_of(hardware, build)),
             missing_files=[file for file, path in located.items() if path is None],
         )
         if not choice.reason:

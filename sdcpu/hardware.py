@@ -79,6 +79,20 @@ def process_memory(pid: int | None) -> int:
         return 0
 
 
+def busy_share(seconds: float = 0.5) -> float:
+    """Watch the whole machine for so long; the share of its processor time that was used, 0 to 1.
+
+    >>> 0 <= busy_share(0.01) <= 1
+    True
+    """
+    import psutil
+
+    try:
+        return float(psutil.cpu_percent(interval=seconds)) / 100
+    except (psutil.Error, OSError):
+        return 0.0
+
+
 # --------------------------------------------------------------------------------------- Linux
 
 

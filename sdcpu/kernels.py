@@ -10,6 +10,8 @@ OFF = "off"
 AUTOMATIC = "auto"
 CHOICES = (AUTOMATIC, OFF, "avx2", "avx512", "neon", "bf16", "int8")
 """What can be asked for. "bf16" and "int8" are there on x86-64 and on 64-bit Arm."""
+MEASURED = "the fastest when sdcpu bench measured this machine"
+"""A reason."""
 
 _AVX2 = frozenset({"avx2", "fma", "f16c"})
 _AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
@@ -42,11 +44,13 @@ class KernelChoice:
     reason: str
 
 
-def choose_kernels(asked: str, features: frozenset[str], *, built: bool) -> KernelChoice:
+def choose_kernels(
+    asked: str, features: frozenset[str], *, built: bool, measured: str | None = None
+) -> KernelChoice:
     """Take the fastest kernels that the processor runs, or the ones that are asked for.
 
     `features` are the processor's instruction sets, `built` says whether the native library that
-    holds the kernels is there.
+    holds the kernels is there, `measured` names the ones that were the fastest on this machine.
 
     Raises:
         InvalidRequestError: there are no kernels of this name, or they cannot run here.
@@ -69,6 +73,10 @@ def choose_kernels(asked: str, features: frozenset[str], *, built: bool) -> Kern
                 hint=f"Usable: {', '.join([*usable, OFF])}.",
             )
         return KernelChoice(name=asked, reason=f"{_TITLES[asked]}, as asked for.")
+    if measured == OFF:
+        return KernelChoice(name=OFF, reason=f"The engine's own kernels: {MEASURED}.")
+    if measured in usable:
+        return KernelChoice(name=measured, reason=f"{_TITLES[measured]}: {MEASURED}.")
     if usable:
         return KernelChoice(
             name=usable[0], reason=f"{_TITLES[usable[0]]}: the fastest that this processor runs."

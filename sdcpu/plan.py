@@ -13,11 +13,12 @@ from sdcpu.figures import size_text
 from sdcpu.fitting import Fitting, Scene, find_room, find_way
 from sdcpu.hardware import Hardware
 from sdcpu.images import ImageRequest
-from sdcpu.kernels import OFF, choose_kernels
+from sdcpu.kernels import MEASURED, OFF, choose_kernels
 from sdcpu.measurements import Conditions, Measurements, format_duration
 from sdcpu.memory import MemoryEstimate, main_tensor_type
 from sdcpu.quality import fill_request
 from sdcpu.registry import FileRole, Model, ModelFile
+from sdcpu.tuning import Tuning
 from sdcpu.weights import WeightsHeader
 
 TWO_PASS_SAMPLERS = frozenset({"heun", "dpm2", "dpm++2s_a", "res_2s"})
@@ -81,6 +82,7 @@ def make_plan(
     extra_weights: int = 0,
     accel: str = "auto",
     kernels_built: bool = False,
+    tuning: Tuning | None = None,
     missing_files: Collection[ModelFile] = (),
 ) -> EnginePlan:
     """Decide how to make the picture that a request asks for.
@@ -98,6 +100,7 @@ def make_plan(
         extra_weights: Bytes of weights that the request brings along, such as LoRA files.
         accel: Kernels of our own, a name of `sdcpu.kernels.CHOICES`.
         kernels_built: Whether the native library that holds them is there.
+        tuning: What was measured to be the fastest on this machine.
         missing_files: Files that must be downloaded first.
 
     Raises:
@@ -111,17 +114,23 @@ def make_plan(
         )
     filled = fill_request(request, model)
     room = find_room(hardware, memory_limit, memory_held)
-    kernels = choose_kernels(accel, hardware.cpu_features, built=kernels_built)
+    kernels = choose_kernels(
+        accel,
+        hardware.cpu_features,
+        built=kernels_built,
+        measured=tuning.kernels if tuning else None,
+    )
     scene = Scene(
         model=model,
         headers=headers,
         extra_weights=extra_weights,
         own_kernels=kernels.name != OFF,
+        conv_direct=tuning is not None and tuning.kernels == OFF and tuning.diffusion_conv_direct,
     )
     fitting = find_way(scene, filled.request, may_fall_back=request.decoder == "auto", room=room)
     way, memory = fitting.way, fitting.memory
     drawn = replace(filled.request, decoder=way.decoder)
-    thread_count, thread_reason = choose_threads(hardware, threads)
+    thread_count, thread_reason = choose_threads(hardware, threads, tuning)
     machine = f"{hardware.cpu_name} | {build.name} {build.version} {kernels.name}"
     conditions = _conditions(machine, thread_count, scene, drawn, fitting)
     seconds = measurements.estimate(conditions)
@@ -160,11 +169,13 @@ def make_plan(
     )
 
 
-def choose_threads(hardware: Hardware, asked: int | None) -> tuple[int, str]:
+def choose_threads(
+    hardware: Hardware, asked: int | None, tuning: Tuning | None = None
+) -> tuple[int, str]:
     """How many threads to use, and why: one for each core that this process may use.
 
     A second thread on a core, or one on a slow core of a hybrid processor, would hold the others
-    up: every operation of the engine waits for its last thread.
+    up: every operation of the engine waits for its last thread. What was measured knows better.
 
     >>> from sdcpu.hardware import detect_hardware
     >>> choose_threads(detect_hardware(), 3)
@@ -172,6 +183,8 @@ def choose_threads(hardware: Hardware, asked: int | None) -> tuple[int, str]:
     """
     if asked is not None:
         return asked, f"{_threads_text(asked)}, as asked for."
+    if tuning is not None:
+        return tuning.threads, f"{_threads_text(tuning.threads)}: {MEASURED}."
     cores = hardware.usable_cores
     count, reason = (
         cores,

@@ -24,6 +24,7 @@ COMMANDS = {
     "show": "Show a model, or how a picture was made.",
     "plan": "Say how a picture would be made, and why.",
     "doctor": "Check this installation and this machine.",
+    "bench": "Find out what is fastest on this machine.",
     "quantize": "Write a smaller copy of a model file.",
 }
 """The commands and their lines in `sdcpu --help`, which therefore imports none of them."""

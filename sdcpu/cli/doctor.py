@@ -137,12 +137,18 @@ def _engine() -> Iterator[Finding]:
     from sdcpu.kernels import choose_kernels
     from sdcpu.process import EngineProcess
     from sdcpu.settings import child_environment, load_settings
+    from sdcpu.tuning import Tunings, circumstances_of
 
     settings = load_settings()
+    hardware = detect_hardware()
     build = find_build(settings.build, settings)
     yield Finding(name="engine", text=f"{build.name}: {build.title}, {build.version}")
+    tuning = Tunings(settings.state_folder).find(circumstances_of(hardware, build))
     kernels = choose_kernels(
-        settings.accel, detect_hardware().cpu_features, built=library_path() is not None
+        settings.accel,
+        hardware.cpu_features,
+        built=library_path() is not None,
+        measured=tuning.kernels if tuning else None,
     )
     environment = child_environment(SDCPU_ACCEL=kernels.name)
     with EngineProcess(library=build.library, environment=environment) as process:
@@ -153,6 +159,10 @@ def _engine() -> Iterator[Finding]:
     cancels = "within a step" if started.cancels_in_place else "by ending its process"
     yield Finding(name="engine", text=f"cancels {cancels}")
     yield Finding(name="kernels", text=f"{started.kernels}: {kernels.reason}")
+    measured = "nothing yet: sdcpu bench finds out what is fastest here"
+    if tuning is not None:
+        measured = f"{tuning.title}: {tuning.seconds:.1f} s for {tuning.picture}"
+    yield Finding(name="measured", text=measured)
     for note in started.notes:
         yield Finding(name="engine", text=note)
 

@@ -144,6 +144,23 @@ def test_quantize(folder: Path, environment: dict[str, str], demo_folder: Path) 
     assert [path.name for path in folder.iterdir()] == ["small.gguf"]
 
 
+def test_bench_measures_remembers_and_forgets(folder: Path, environment: dict[str, str]) -> None:
+    began = time.monotonic()
+    out, told = run(["bench", "--budget", "10", "--json"], folder, environment)
+    assert time.monotonic() - began < 60  # of which Python and a busy machine may take a part
+    found = json.loads(out)
+    assert found["best"]["seconds"] > 0
+    assert found["failed"] == []
+    assert found["best"]["kernels"] in told
+    planned = json.loads(run(["plan", "demo", "--json"], folder, environment)[0])
+    assert planned["kernels"] == found["best"]["kernels"]
+    assert any("sdcpu bench measured" in reason for reason in planned["reasons"])
+    doctor, _ = run(["doctor"], folder, environment)
+    assert f" s for {found['best']['picture']}" in doctor
+    assert run(["bench", "--forget"], folder, environment)[0] == "forgotten\n"
+    assert "nothing yet" in run(["doctor"], folder, environment)[0]
+
+
 def test_doctor_finds_nothing_wrong(folder: Path, environment: dict[str, str]) -> None:
     out, _ = run(["doctor", "--json"], folder, environment)
     findings = json.loads(out)

@@ -33,9 +33,10 @@ LAYERS = (
         "demo",
         "accel",
         "default_model",
+        "tuning",
     },
     {"process", "child", "crash_report"},
-    {"generator", "catalog", "jobs", "quantization", "report"},
+    {"generator", "catalog", "jobs", "quantization", "report", "trials"},
     {"cli"},
     {"__main__"},
 )

@@ -53,3 +53,21 @@ def test_the_choice(
 def test_what_cannot_be(asked: str, features: frozenset[str], built: bool, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words):
         choose_kernels(asked, features, built=built)
+
+
+@pytest.mark.parametrize(
+    ("asked", "features", "measured", "chosen", "words"),
+    [
+        ("auto", ZEN_4, "bf16", "bf16", "when sdcpu bench measured this machine"),
+        ("auto", ZEN_4, "off", "off", "when sdcpu bench measured this machine"),
+        ("auto", HASWELL, "bf16", "avx2", "that this processor runs"),
+        ("int8", ZEN_4, "bf16", "int8", "as asked for"),
+        ("off", ZEN_4, "bf16", "off", "as asked for"),
+    ],
+)
+def test_what_was_measured_counts_where_nothing_is_asked_for(
+    asked: str, features: frozenset[str], measured: str, chosen: str, words: str
+) -> None:
+    choice = choose_kernels(asked, features, built=True, measured=measured)
+    assert choice.name == chosen
+    assert words in choice.reason

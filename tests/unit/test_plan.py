@@ -17,6 +17,7 @@ from sdcpu.images import ImageRequest
 from sdcpu.measurements import Measurements
 from sdcpu.plan import EnginePlan, choose_threads, make_plan
 from sdcpu.registry import Defaults, FileRole, Model, ModelFile
+from sdcpu.tuning import Tuning
 from sdcpu.weights import WeightsHeader
 from tests.unit.headers import model, sd15
 
@@ -51,6 +52,7 @@ def plan(
     threads: int | None = None,
     accel: str = "auto",
     kernels_built: bool = False,
+    tuning: Tuning | None = None,
     held: int = 0,
     **request: object,
 ) -> EnginePlan:
@@ -67,6 +69,7 @@ def plan(
         threads=threads,
         accel=accel,
         kernels_built=kernels_built,
+        tuning=tuning,
     )
 
 
@@ -324,6 +327,31 @@ def test_our_kernels_bring_the_flags_that_suit_them() -> None:
     assert with_kernels.conditions != without.conditions
 
 
+def test_what_was_measured_decides_where_nothing_is_asked_for() -> None:
+    zen4 = replace(MACHINE, cpu_features=AVX512_BF16_VNNI)
+    tuning = Tuning(kernels="bf16", threads=3)
+    made = plan(hardware=zen4, kernels_built=True, tuning=tuning)
+    assert (made.kernels, made.threads) == ("bf16", 3)
+    assert sum("when sdcpu bench measured this machine" in reason for reason in made.reasons) == 2
+    asked = plan(hardware=zen4, kernels_built=True, tuning=tuning, threads=2, accel="avx2")
+    assert (asked.kernels, asked.threads) == ("avx2", 2)
+    assert not any("sdcpu bench" in reason for reason in asked.reasons)
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_direct_convolutions_of_the_engine_where_they_were_measured_to_be_faster(
+    direct: bool,
+) -> None:
+    tuning = Tuning(kernels="off", threads=4, diffusion_conv_direct=direct)
+    made = plan(tuning=tuning)
+    assert made.diffusion_conv_direct == direct
+    assert not made.flash_attention
+    tight = plan(tuning=tuning, available=int(2.3 * GB))
+    assert tight.flash_attention
+    assert tight.diffusion_conv_direct
+    assert any("Flash attention, to fit the memory" in reason for reason in tight.reasons)
+
+
 def test_download_size_counts_what_is_missing() -> None:
     files = (
         ModelFile(role=FileRole.MODEL, path="m", size=100),
@@ -346,7 +374,7 @@ def test_download_size_counts_what_is_missing() -> None:
 # ------------------------------------------------------------------------- what always holds
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(
     limit=st.integers(GB // 2, 20 * GB),
     side=st.tuples(st.integers(1, 24), st.integers(1, 24)),
@@ -377,7 +405,7 @@ def test_a_plan_always_fits_the_limit(
     assert None not in (*open_values, request_made.sampler, request_made.scheduler)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(low=st.integers(GB, 8 * GB), more=st.integers(0, 4 * GB))
 def test_more_memory_never_makes_it_slower(low: int, more: int) -> None:
     try:
