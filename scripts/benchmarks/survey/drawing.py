@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contest.job import PROMPT, SEED
+from contest.job import SEED
 
 from sdcpu.process import EngineProcess
 from sdcpu.protocol import (
@@ -27,6 +27,11 @@ from sdcpu.protocol import (
 from survey.profiles import Operation, read_profiles
 from survey.rows import Row
 
+PROMPT = (
+    "a photo of a tabby cat asleep on a red velvet chair beside a tall window, soft morning light,"
+    " a stack of old books and a cup of tea on the floor, shallow depth of field, film grain"
+)
+"""As long as people write them; language models read no more tokens than there are."""
 _LOG_LINES = 100_000
 """A profile has a line for each kind and shape of operation."""
 _BY_SHAPE = "2"

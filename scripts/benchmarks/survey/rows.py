@@ -42,7 +42,6 @@ _TINY: Parts = {"tiny_decoder": ("taesd", "f16")}
 _TINY_16: Parts = {"tiny_decoder": ("taef1", "f16")}
 _CLIP: Parts = {"clip_l": ("clip-l", "f16")}
 _CLIPS: Parts = {**_CLIP, "clip_g": ("clip-g", "q8_0")}
-_VAE_16: Parts = {"vae": ("vae16", "f16")}
 
 
 def _sd15(name: str, kind: TypeName = "q8_0", **more: object) -> Row:
@@ -62,26 +61,15 @@ def _flux(kind: TypeName, width: int = 256, height: int = 256) -> Row:
     )
 
 
-def _sd35(kind: TypeName) -> Row:
+def _sd35(kind: TypeName, side: int = 64) -> Row:
     """With T5-XXL in the same type, which reads 77 tokens for Stable Diffusion 3."""
     parts = {"diffusion_model": ("sd35-medium", kind), **_CLIPS, "t5xxl": ("t5-xxl", kind)}
     return Row(
         name=f"sd35+t5-{kind}",
         parts={**parts, **_TINY_16},
         stages=("text", "sample", "decode"),
-        width=128,
-        height=128,
-    )
-
-
-def _qwen3(kind: TypeName) -> Row:
-    """With FLUX.1's autoencoder."""
-    return Row(
-        name=f"z-image+qwen3-{kind}",
-        parts={"diffusion_model": ("z-image", kind), "llm": ("qwen3-4b-short", kind), **_VAE_16},
-        stages=("text", "sample", "decode"),
-        width=128,
-        height=128,
+        width=side,
+        height=side,
     )
 
 
@@ -121,7 +109,7 @@ ROWS = {
         _sd15("sd15-lora", extra={"lora": ("lora", "f16")}),
         Row(name="sd2-q8_0", parts={"model": ("sd2", "q8_0"), **_TINY}, stages=("text", "sample")),
         Row(name="sdxl-q4_0", parts={"model": ("sdxl", "q4_0")}, stages=("text", "sample")),
-        _sd35("q8_0"),
+        _sd35("q8_0", 256),
         _sd35("q4_K"),
         _sd35("q5_K"),
         _sd35("q6_K"),
@@ -129,8 +117,17 @@ ROWS = {
         _flux("q4_K"),
         _flux("q8_0"),
         _flux("q8_0", 328, 200),
-        _qwen3("q4_K"),
-        _qwen3("q8_0"),
+        Row(
+            name="z-image+qwen3-q4_K",
+            parts={
+                "diffusion_model": ("z-image", "q4_K"),
+                "llm": ("qwen3-4b-short", "q4_K"),
+                "vae": ("vae16", "f16"),
+            },
+            stages=("text", "sample", "decode"),
+            width=128,
+            height=128,
+        ),
         _qwen25("q4_K"),
         _qwen25("q5_K"),
         _qwen25("q6_K"),
