@@ -1,4 +1,4 @@
-"""The engine's upscaler with our kernels, on a made checkpoint whose tensors overlap in the file."""
+"""The engine's upscaler with our kernels, on a made checkpoint whose tensors overlap."""
 
 from dataclasses import replace
 from pathlib import Path
