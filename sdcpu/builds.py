@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sdcpu.binding import BINDING, BINDING_MODULE, BINDING_VERSION
 from sdcpu.errors import BuildNotInstalledError, BuildUnusableError
-from sdcpu.settings import Settings
+from sdcpu.settings import Settings, engine_library
 
 AUTOMATIC = "auto"
 """The build's name when the choice is left to us."""
@@ -85,6 +85,16 @@ def find_build(name: str, settings: Settings) -> Build:
     )
 
 
+def library_to_load() -> Path | None:
+    """The library that the binding will load in this process; None where there is no binding.
+
+    >>> library_to_load() is not None
+    True
+    """
+    package = _package_folder()
+    return engine_library() or (None if package is None else _library_in(package))
+
+
 def _package_folder() -> Path | None:
     """Where the binding is installed; nothing of it is executed."""
     try:
@@ -96,12 +106,16 @@ def _package_folder() -> Path | None:
     return Path(next(iter(found.submodule_search_locations)))
 
 
+def _library_in(package: Path) -> Path:
+    names = _LIBRARY_NAMES.get(sys.platform, ("libstable-diffusion.so",))
+    candidates = [package / "lib" / name for name in names]
+    return next((path for path in candidates if path.is_file()), candidates[0])
+
+
 def _cpu_build(package: Path) -> Build:
     from importlib import metadata
 
-    names = _LIBRARY_NAMES.get(sys.platform, ("libstable-diffusion.so",))
-    candidates = [package / "lib" / name for name in names]
-    library = next((path for path in candidates if path.is_file()), candidates[0])
+    library = _library_in(package)
     try:
         version = metadata.version(BINDING)
     except metadata.PackageNotFoundError:

@@ -18,8 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from sdcpu.accel import load_door
+from sdcpu.accel import door_inside, load_door
 from sdcpu.binding import BINDING, BINDING_VERSION
+from sdcpu.builds import library_to_load
 from sdcpu.errors import (
     BuildUnusableError,
     CancelledError,
@@ -72,8 +73,9 @@ class NativeEngine:
 
     def __init__(self, emit: Callable[[FromEngine], None]) -> None:
         self._emit = emit
-        self._door = load_door()
+        door = load_door(library_to_load())
         self._native = _import_binding()
+        self._door = door or door_inside(self._native._lib)
         check_layout(self._native)
         library: str = self._native._lib._name
         self._cancels_in_place = self._door is not None and self._door.is_ready(library)
@@ -113,6 +115,7 @@ class NativeEngine:
             system_info=" ".join(native.sd_get_system_info().decode().split()[2:]),
             cancels_in_place=self._cancels_in_place,
             kernels=kernels,
+            kernels_way=self._door.way if self._door is not None else "",
             notes=tuple(notes),
         )
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from sdcpu.accel import library_path
+from sdcpu.accel import are_kernels_there
 from sdcpu.builds import Build, find_build
 from sdcpu.catalog import Catalog
 from sdcpu.default_model import Choice, choose_model, shipped_model
@@ -237,7 +237,7 @@ class ImageGenerator:
             memory_held=process_memory(self.engine_pid),
             extra_weights=weights_of_loras(request),
             accel=self._settings.accel,
-            kernels_built=library_path() is not None,
+            kernels_built=are_kernels_there(build.library),
             tuning=self._tuning or remembered.find(circumstances_of(hardware, build)),
             missing_files=[file for file, path in located.items() if path is None],
         )

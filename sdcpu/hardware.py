@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from sdcpu.instruction_sets import instruction_sets, sysctl_number
+
 Value = TypeVar("Value")
 
 EFFICIENCY_CORE_SPEED = 0.8
@@ -297,7 +299,7 @@ def _detect_elsewhere() -> Hardware:
     usable = _careful(lambda: tuple(psutil.Process().cpu_affinity())) or tuple(range(logical))
     # Without a topology the threads are taken to be spread evenly over the cores.
     usable_cores = max(1, min(physical, -(-len(usable) * physical // logical)))
-    fast = _sysctl_number("hw.perflevel0.physicalcpu") if sys.platform == "darwin" else None
+    fast = sysctl_number("hw.perflevel0.physicalcpu") if sys.platform == "darwin" else None
     performance = fast if fast and fast < physical else None
     memory = _careful(psutil.virtual_memory)
     return Hardware(
@@ -312,6 +314,7 @@ def _detect_elsewhere() -> Hardware:
         usable_performance_cores=performance and min(performance, usable_cores),
         memory_total=memory.total if memory else 0,
         memory_available=memory.available if memory else 0,
+        cpu_features=instruction_sets(),
     )
 
 
@@ -323,19 +326,6 @@ def _careful(look: Callable[[], Value]) -> Value | None:
         return look()
     except (psutil.Error, OSError, AttributeError, NotImplementedError):
         return None
-
-
-def _sysctl_number(name: str) -> int | None:
-    """A number that macOS tells by name."""
-    import ctypes
-
-    value, size = ctypes.c_int64(0), ctypes.c_size_t(8)
-    try:
-        ask = ctypes.CDLL(None).sysctlbyname
-        failed = ask(name.encode(), ctypes.byref(value), ctypes.byref(size), None, 0)
-    except (OSError, AttributeError, TypeError):
-        return None
-    return None if failed else value.value
 
 
 # ------------------------------------------------------------------------------ small readers

@@ -170,6 +170,8 @@ class Started:
     """Whether Cancel can stop a step halfway and keep the model."""
     kernels: str = "off"
     """Which of our kernels compute: a name of `sdcpu.kernels.CHOICES`."""
+    kernels_way: Literal["", "interposed", "inside"] = ""
+    """How our native code came before the engine's: see `sdcpu.accel`."""
     notes: tuple[str, ...] = ()
     """What a person should know about this engine process, one sentence each."""
 

@@ -95,6 +95,12 @@ def child_environment(**extra: str) -> dict[str, str]:
     return {**os.environ, **extra}
 
 
+def engine_library() -> Path | None:
+    """The library that the engine's process was told to load; None: the binding's own."""
+    named = os.environ.get("STABLE_DIFFUSION_CPP_LIB")
+    return Path(named) if named else None
+
+
 def parse_size(text: str) -> int:
     """Bytes of a size such as "4 GiB", "800MB" or "2g".
 

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sdcpu.accel import library_path
+from sdcpu.accel import are_kernels_there
 from sdcpu.builds import find_build
 from sdcpu.catalog import Catalog
 from sdcpu.errors import BuildUnusableError, EngineError
@@ -109,7 +109,7 @@ def find_fastest(
             yield lambda side: _draw(generator, way, side, steps=STEPS)
 
     busy = busy_share()
-    kernels = usable_kernels(hardware.cpu_features, built=library_path() is not None)
+    kernels = usable_kernels(hardware.cpu_features, built=are_kernels_there(build.library))
     result = yield from Search(open_way, budget=budget).run(hardware, kernels)
     side, name = result.side, catalog.find(model).name
     best = replace(result.best, picture=f"a picture of {side}x{side} with {name} in {STEPS} steps")

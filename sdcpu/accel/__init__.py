@@ -1,16 +1,28 @@
-"""Native helpers for the engine's process, loaded before the engine itself."""
+"""Our native code in the engine's process: it cancels inside a step, and computes (README.md).
+
+It comes there in one of two ways: as a library that is loaded before the engine, or inside the
+engine itself, when that was compiled with `inside_engine.cmake`.
+"""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import ctypes
 
+Way = Literal["", "interposed", "inside"]
+"""How our code came before the engine's; "" where it did not."""
+
+_MARK = "sdcpu-kernels.txt"
+"""Lies beside an engine that was compiled with our code: looking through its library would take
+longer than all else at the start."""
+
 
 def library_path() -> Path | None:
-    """The native library, or None where it was not built (see CMakeLists.txt)."""
+    """The library that is loaded before the engine; None where it was not built."""
     # An editable installation keeps what was built in another folder than the sources.
     for folder in __path__:
         path = Path(folder) / "libsdcpu_accel.so"
@@ -19,13 +31,37 @@ def library_path() -> Path | None:
     return None
 
 
-class Door:
-    """The native library: ends a computation in the middle (door.cpp), and computes (README.md)."""
+def is_inside(engine_library: Path) -> bool:
+    """Whether this engine was compiled with our code in it."""
+    return engine_library.with_name(_MARK).is_file()
 
-    def __init__(self, library: ctypes.CDLL) -> None:
+
+def are_kernels_there(engine_library: Path) -> bool:
+    """Whether our code can come before this engine's, in either way."""
+    return is_inside(engine_library) or library_path() is not None
+
+
+def cmake_arguments() -> str:
+    """CMAKE_ARGS for the compilation of the binding that puts our code inside the engine.
+
+    >>> cmake_arguments().startswith("-DCMAKE_PROJECT_stable_diffusion_cpp_INCLUDE=")
+    True
+    """
+    file = next(
+        path for folder in __path__ if (path := Path(folder) / "inside_engine.cmake").is_file()
+    )
+    # Read with shlex by scikit-build-core, on all systems: a backslash would be lost.
+    return shlex.quote(f"-DCMAKE_PROJECT_stable_diffusion_cpp_INCLUDE={file.resolve().as_posix()}")
+
+
+class Door:
+    """Our native code: ends a computation in the middle (door.cpp), and computes (README.md)."""
+
+    def __init__(self, library: ctypes.CDLL, way: Way) -> None:
         import ctypes
 
         self._library = library
+        self.way = way
         for function in (library.sdcpu_accel_variant, library.sdcpu_accel_problem):
             function.argtypes = [ctypes.c_char_p]
             function.restype = ctypes.c_char_p
@@ -53,14 +89,22 @@ class Door:
         self._library.sdcpu_accel_print_profile(title.encode())
 
 
-def load_door() -> Door | None:
-    """Load the library; this must come before the engine's library. None where it was not built."""
+def load_door(engine_library: Path | None = None) -> Door | None:
+    """Load the library that comes before this engine's; this must happen before that one is loaded.
+
+    None where it was not built, and for an engine that has our code inside: see `door_inside`.
+    """
     import ctypes
 
     path = library_path()
-    if path is None:
+    if path is None or (engine_library is not None and is_inside(engine_library)):
         return None
     try:
-        return Door(ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL))
+        return Door(ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL), "interposed")
     except OSError:  # built for another system than this one
         return None
+
+
+def door_inside(engine: ctypes.CDLL) -> Door | None:
+    """Our code in this loaded engine; None where it was compiled without."""
+    return Door(engine, "inside") if hasattr(engine, "sdcpu_accel_variant") else None

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <ctime>
 
@@ -37,13 +38,20 @@ long long clock_now() {
     return nanoseconds(clock);
 }
 
+// What nanosleep() does. That must not be called here: inside the engine, our calls go through its table as well.
+int sleep_for(const timespec *wanted, timespec *left) {
+    const int error = clock_nanosleep(CLOCK_MONOTONIC, 0, wanted, left);
+    if (error) errno = error;
+    return error ? -1 : 0;
+}
+
 int poll_sleep(const timespec *wanted, timespec *left) {
-    if (nanoseconds(*wanted) != engine_poll) return nanosleep(wanted, left);
+    if (nanoseconds(*wanted) != engine_poll) return sleep_for(wanted, left);
     static thread_local long long began = 0, woke = 0;
     const long long now = clock_now();
     if (now - woke > between_files) began = now;
     const timespec shorter = {0, static_cast<long>(std::clamp((now - began) / 4, shortest_poll, longest_poll))};
-    const int result = nanosleep(&shorter, left);
+    const int result = sleep_for(&shorter, left);
     woke = clock_now();
     return result;
 }

@@ -1,6 +1,10 @@
 #include "processor.h"
 
-#if defined(__aarch64__) && defined(__linux__)
+#if defined(_MSC_VER) && defined(_M_X64)
+#include <intrin.h>
+#elif defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #elif defined(__aarch64__) && defined(__APPLE__)
 #include <sys/sysctl.h>
@@ -8,16 +12,68 @@
 
 namespace sdcpu {
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(_M_X64)
 
+namespace {
+
+struct Registers {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+};
+
+// The instruction CPUID; zeros for a leaf that the processor does not have.
+Registers cpuid(unsigned leaf, unsigned part) {
+    Registers r;
+#if defined(_MSC_VER)
+    int values[4];
+    __cpuid(values, 0);
+    if (static_cast<unsigned>(values[0]) < leaf) return r;
+    __cpuidex(values, static_cast<int>(leaf), static_cast<int>(part));
+    r = {static_cast<unsigned>(values[0]), static_cast<unsigned>(values[1]), static_cast<unsigned>(values[2]),
+         static_cast<unsigned>(values[3])};
+#else
+    __get_cpuid_count(leaf, part, &r.a, &r.b, &r.c, &r.d);
+#endif
+    return r;
+}
+
+// The registers that the operating system keeps for each thread; only where CPUID says that it does so.
+unsigned kept_registers() {
+#if defined(_MSC_VER)
+    return static_cast<unsigned>(_xgetbv(0));
+#else
+    unsigned low, high;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+#endif
+}
+
+bool has_all(unsigned bits, unsigned wanted) { return (bits & wanted) == wanted; }
+
+} // namespace
+
+// Intel's manual, volume 2, CPUID, and volume 1, 13.1 and 14.3: not by the compilers' own functions, of which Clang 14
+// does not know all the names, and those on Windows need a library of their own.
 Processor detect_processor() {
-    __builtin_cpu_init();
+    constexpr unsigned fma = 1u << 12, osxsave = 1u << 27, f16c = 1u << 29;                       // leaf 1, ecx
+    constexpr unsigned avx2 = 1u << 5, bmi = 1u << 3 | 1u << 8;                                   // leaf 7, ebx
+    constexpr unsigned avx512_f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;             // leaf 7, ebx
+    constexpr unsigned vnni = 1u << 11;                                                           // leaf 7, ecx
+    constexpr unsigned bf16 = 1u << 5;                                                            // leaf 7, part 1, eax
+    constexpr unsigned ymm = 1u << 1 | 1u << 2;
+    [[maybe_unused]] constexpr unsigned zmm = ymm | 1u << 5 | 1u << 6 | 1u << 7;
     Processor p;
-    p.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-    p.avx512 = p.avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    p.avx512_bf16 = p.avx512 && __builtin_cpu_supports("avx512bf16");
-    p.avx512_vnni = p.avx512 && __builtin_cpu_supports("avx512vnni");
+    const Registers first = cpuid(1, 0), seventh = cpuid(7, 0);
+    if (!has_all(first.c, osxsave)) return p;
+    const unsigned kept = kept_registers();
+    p.avx2 = has_all(kept, ymm) && has_all(first.c, fma | f16c) && has_all(seventh.b, avx2 | bmi);
+#if defined(__APPLE__)
+    const bool keeps_zmm = true; // from the first use on
+#else
+    const bool keeps_zmm = has_all(kept, zmm);
+#endif
+    p.avx512 = p.avx2 && keeps_zmm && has_all(seventh.b, avx512_f_dq_bw_vl);
+    p.avx512_vnni = p.avx512 && has_all(seventh.c, vnni);
+    p.avx512_bf16 = p.avx512 && has_all(cpuid(7, 1).a, bf16);
     return p;
 }
 

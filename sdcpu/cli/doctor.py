@@ -23,6 +23,10 @@ SHOWN_FEATURES = (
 """Instruction sets that change how fast pictures are drawn; the others would only be noise."""
 
 
+_WAYS = {"inside": "in the engine", "interposed": "interposed"}
+"""How our kernels came to compute for the engine, for people."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """What one check found."""
@@ -34,12 +38,22 @@ class Finding:
 
 @click.command(short_help="Check this installation and this machine.")
 @json_option
+@click.option(
+    "--cmake-args",
+    is_flag=True,
+    help="Only print the CMAKE_ARGS that compile our CPU kernels into the engine.",
+)
 @click.pass_context
-def doctor(ctx: click.Context, as_json: bool) -> None:
+def doctor(ctx: click.Context, as_json: bool, cmake_args: bool) -> None:
     """Check this installation and this machine: a good beginning of a bug report.
 
     The engine is started once; nothing is downloaded. The exit code is 1 when something is wrong.
     """
+    if cmake_args:
+        from sdcpu.accel import cmake_arguments
+
+        print_result(cmake_arguments())
+        return
     findings = []
     for check in (_versions, _machine, _settings, _models, _engine):
         for finding in _findings(check):
@@ -131,7 +145,7 @@ def _models() -> Iterator[Finding]:
 
 
 def _engine() -> Iterator[Finding]:
-    from sdcpu.accel import library_path
+    from sdcpu.accel import are_kernels_there
     from sdcpu.builds import find_build
     from sdcpu.hardware import detect_hardware
     from sdcpu.kernels import choose_kernels
@@ -143,11 +157,12 @@ def _engine() -> Iterator[Finding]:
     hardware = detect_hardware()
     build = find_build(settings.build, settings)
     yield Finding(name="engine", text=f"{build.name}: {build.title}, {build.version}")
+    built = are_kernels_there(build.library)
     tuning = Tunings(settings.state_folder).find(circumstances_of(hardware, build))
     kernels = choose_kernels(
         settings.accel,
         hardware.cpu_features,
-        built=library_path() is not None,
+        built=built,
         measured=tuning.kernels if tuning else None,
     )
     environment = child_environment(SDCPU_ACCEL=kernels.name)
@@ -158,13 +173,20 @@ def _engine() -> Iterator[Finding]:
     yield Finding(name="engine", text=f"compiled for {_features(started.system_info)}")
     cancels = "within a step" if started.cancels_in_place else "by ending its process"
     yield Finding(name="engine", text=f"cancels {cancels}")
-    yield Finding(name="kernels", text=f"{started.kernels}: {kernels.reason}")
+    way = f", {_WAYS[started.kernels_way]}" if started.kernels_way else ""
+    if started.kernels == kernels.name:
+        yield Finding(name="kernels", text=f"{started.kernels}{way}: {kernels.reason}")
+    else:
+        yield Finding(name="kernels", text=f"{started.kernels}{way}, not {kernels.name}")
     measured = "nothing yet: sdcpu bench finds out what is fastest here"
     if tuning is not None:
         measured = f"{tuning.title}: {tuning.seconds:.1f} s for {tuning.picture}"
     yield Finding(name="measured", text=measured)
     for note in started.notes:
         yield Finding(name="engine", text=note)
+    if not built:
+        text = "can be compiled into the engine: `sdcpu doctor --cmake-args` begins it (README.md)"
+        yield Finding(name="kernels", text=text)
 
 
 def _features(system_info: str) -> str:

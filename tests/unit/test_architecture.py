@@ -17,7 +17,7 @@ PACKAGE = Path(sdcpu.__file__).parent
 MOST_LINES = 400
 
 LAYERS = (
-    {"binding", "errors", "figures", "whole_file"},
+    {"binding", "errors", "figures", "instruction_sets", "whole_file"},
     {"events", "images", "recipe", "inputs", "settings", "tensors", "native"}
     | {"hardware", "kernels", "measurements", "protocol", "stopwatch", "registry", "families"}
     | {"gguf_file", "safetensors_file", "weights", "identification", "models", "models_file"},
@@ -50,6 +50,7 @@ ENGINE_MAY_IMPORT = LAYERS[0] | {
     "plan",
     "protocol",
     "accel",
+    "builds",
     "native",
     "engine",
 }

@@ -1,6 +1,7 @@
 """Whole pictures with our kernels, against those of the engine's own."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,19 @@ pytestmark = pytest.mark.skipif(
 
 
 def draw(
-    files: dict[FileRole, Path], kernels: str, *, threads: int = 2, width: int = 128
+    files: dict[FileRole, Path],
+    kernels: str,
+    *,
+    threads: int = 2,
+    width: int = 128,
+    library: Path | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> list[Image.Image]:
-    """A picture of each prompt, drawn by a process with these kernels."""
+    """A picture of each prompt, drawn by a process with these kernels.
+
+    `library` is another engine than the installed one, `more` more of the process's environment.
+    """
+    environment = {**os.environ, "SDCPU_ACCEL": kernels, **(more or {})}
     direct = kernels != "off"
     load = LoadSettings(
         files={role.value: str(path) for role, path in files.items()},
@@ -38,7 +49,7 @@ def draw(
         vae_conv_direct=direct,
     )
     pictures = []
-    with EngineProcess(environment={**os.environ, "SDCPU_ACCEL": kernels}) as engine:
+    with EngineProcess(library=library, environment=environment) as engine:
         for _ in engine.run(Load(settings=load)):
             pass
         for prompt in PROMPTS:
