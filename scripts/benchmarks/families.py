@@ -87,7 +87,7 @@ def _options() -> argparse.Namespace:
     add("--rounds", type=int, default=1, help="%(default)s; 0: only what is left over")
     add("--accel", default="auto", help="our kernels: %(default)s")
     add("--threads", type=int, default=len(os.sched_getaffinity(0)), help="%(default)s here")
-    add("--folder", type=Path, default=cache, help="of the checkpoints, 3 GB: %(default)s")
+    add("--folder", type=Path, default=cache, help="of the checkpoints, 6 GB: %(default)s")
     add(
         "--stock-library",
         type=Path,

@@ -1,5 +1,6 @@
 """Every row of the survey of the families: our kernels give what the engine gives."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from sdcpu.accel import library_path
 from sdcpu.builds import find_build
 from sdcpu.settings import load_settings
 
-LEAST = 30.0
-"""Decibels, of the latent after a step and of the picture. Random weights have outliers that
-trained ones have not; the demo model is held to 35 with 8-bit products, 50 without rounding."""
+LEAST = 35.0
+"""Decibels, of the latent after a step and of the picture, as for the demo model with 8-bit
+products. Guidance makes the difference of two predictions larger, and what was rounded in it."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,4 +42,4 @@ def test_results_are_those_of_the_engine(folder: Path, name: str) -> None:
     for stage in seen:
         likeness = finding.psnr(stage)
         assert likeness is not None
-        assert likeness > LEAST, stage
+        assert likeness > LEAST - 20 * math.log10(finding.row.cfg_scale), stage
