@@ -18,9 +18,11 @@ _AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
 _NEON = frozenset({"asimd"})
 _FEATURES = (
     ("int8", _AVX512 | {"avx512_vnni"}),
+    ("int8", _AVX2 | {"avx_vnni"}),
     ("bf16", _AVX512 | {"avx512_bf16"}),
     ("avx512", _AVX512),
     ("avx2", _AVX2),
+    ("int8", _NEON | {"asimddp"}),
     ("bf16", _NEON | {"bf16"}),
     ("neon", _NEON),
 )

@@ -40,6 +40,13 @@ function(_sdcpu_add_x86_kernels target)
   _sdcpu_add_variant(${target} avx512 FLAGS ${avx512} SOURCES ${_sdcpu_all_kernels})
   _sdcpu_add_variant(${target} bf16 FLAGS ${avx512} -mavx512bf16 SOURCES ${_sdcpu_all_kernels})
   _sdcpu_add_variant(${target} vnni FLAGS ${avx512} -mavx512vnni SOURCES product_integer.cpp)
+  _sdcpu_add_variant(${target} vnni256_evex FLAGS ${avx2} -mavx512vl -mavx512vnni -DSDCPU_HALF_VECTORS
+    SOURCES product_integer.cpp)
+  check_cxx_compiler_flag(-mavxvnni SDCPU_COMPILER_KNOWS_AVXVNNI) # GCC 11, Clang 12
+  if(SDCPU_COMPILER_KNOWS_AVXVNNI)
+    target_compile_definitions(sdcpu_sources PRIVATE SDCPU_AVXVNNI_KERNELS)
+    _sdcpu_add_variant(${target} vnni256 FLAGS ${avx2} -mavxvnni -DSDCPU_HALF_VECTORS SOURCES product_integer.cpp)
+  endif()
 endfunction()
 
 function(_sdcpu_add_arm_kernels target)
@@ -53,6 +60,8 @@ function(_sdcpu_add_arm_kernels target)
   set(neon $<$<CXX_COMPILER_ID:GNU>:-fno-schedule-insns>)
   _sdcpu_add_variant(${target} neon FLAGS ${neon} SOURCES ${_sdcpu_all_kernels})
   _sdcpu_add_variant(${target} bf16 FLAGS ${neon} -march=armv8.2-a+bf16 SOURCES ${_sdcpu_all_kernels})
+  _sdcpu_add_variant(${target} dotprod FLAGS ${neon} -march=armv8.2-a+dotprod SOURCES product_integer.cpp)
+  _sdcpu_add_variant(${target} i8mm FLAGS ${neon} -march=armv8.2-a+dotprod+i8mm SOURCES product_integer.cpp)
 endfunction()
 
 # The kernels for one instruction set, in a namespace of its name; variant.cpp chooses when the library is loaded.

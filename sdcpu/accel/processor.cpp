@@ -54,11 +54,12 @@ bool has_all(unsigned bits, unsigned wanted) { return (bits & wanted) == wanted;
 // Intel's manual, volume 2, CPUID, and volume 1, 13.1 and 14.3: not by the compilers' own functions, of which Clang 14
 // does not know all the names, and those on Windows need a library of their own.
 Processor detect_processor() {
-    constexpr unsigned fma = 1u << 12, osxsave = 1u << 27, f16c = 1u << 29;                       // leaf 1, ecx
-    constexpr unsigned avx2 = 1u << 5, bmi = 1u << 3 | 1u << 8;                                   // leaf 7, ebx
-    constexpr unsigned avx512_f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;             // leaf 7, ebx
-    constexpr unsigned vnni = 1u << 11;                                                           // leaf 7, ecx
-    constexpr unsigned bf16 = 1u << 5;                                                            // leaf 7, part 1, eax
+    constexpr unsigned fma = 1u << 12, osxsave = 1u << 27, f16c = 1u << 29;           // leaf 1, ecx
+    constexpr unsigned avx2 = 1u << 5, bmi = 1u << 3 | 1u << 8;                       // leaf 7, ebx
+    constexpr unsigned avx512_f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; // leaf 7, ebx
+    constexpr unsigned vnni = 1u << 11;                                               // leaf 7, ecx
+    constexpr unsigned bf16 = 1u << 5;                                                // leaf 7, part 1, eax
+    constexpr unsigned avx_vnni = 1u << 4;                                            // leaf 7, part 1, eax
     constexpr unsigned ymm = 1u << 1 | 1u << 2;
     [[maybe_unused]] constexpr unsigned zmm = ymm | 1u << 5 | 1u << 6 | 1u << 7;
     Processor p;
@@ -73,6 +74,7 @@ Processor detect_processor() {
 #endif
     p.avx512 = p.avx2 && keeps_zmm && has_all(seventh.b, avx512_f_dq_bw_vl);
     p.avx512_vnni = p.avx512 && has_all(seventh.c, vnni);
+    p.avx_vnni = p.avx2 && has_all(seventh.a >= 1 ? cpuid(7, 1).a : 0, avx_vnni);
     p.avx512_bf16 = p.avx512 && has_all(cpuid(7, 1).a, bf16);
     return p;
 }

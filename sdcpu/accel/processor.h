@@ -9,6 +9,7 @@ struct Processor {
     bool avx512 = false; // F, BW, VL and DQ
     bool avx512_bf16 = false;
     bool avx512_vnni = false;
+    bool avx_vnni = false; // in 256 bits, without AVX-512
     // 64-bit Arm
     bool neon = false;
     bool dotprod = false; // products of four pairs of bytes

@@ -21,7 +21,7 @@ struct Candidate {
     const IntegerKernels *integer; // or null
 };
 
-bool choose_first(const Candidate *begin, const Candidate *end) {
+void choose_first(const Candidate *begin, const Candidate *end) {
     for (const Candidate *candidate = begin; candidate != end; candidate++) {
         if (!candidate->runs) continue;
         chosen = *candidate->kernels;
@@ -29,9 +29,8 @@ bool choose_first(const Candidate *begin, const Candidate *end) {
         chosen.integer = candidate->integer;
         chosen_name = candidate->name;
         active = &chosen;
-        return true;
+        return;
     }
-    return false;
 }
 
 } // namespace
@@ -46,10 +45,18 @@ void choose_kernels(const char *name) {
 #if defined(SDCPU_X86_KERNELS)
         {"int8", has.avx512_vnni && has.avx512_bf16, &bf16::kernels, &avx512::kernels, &vnni::integer_kernels},
         {"int8", has.avx512_vnni, &avx512::kernels, nullptr, &vnni::integer_kernels},
+#if defined(SDCPU_AVXVNNI_KERNELS)
+        {"int8", has.avx_vnni, &avx2::kernels, nullptr, &vnni256::integer_kernels},
+#endif
         {"bf16", has.avx512_bf16, &bf16::kernels, &avx512::kernels, nullptr},
         {"avx512", has.avx512, &avx512::kernels, nullptr, nullptr},
         {"avx2", has.avx2, &avx2::kernels, nullptr, nullptr},
+        {"avx2-int8", has.avx512_vnni, &avx2::kernels, nullptr, &vnni256_evex::integer_kernels}, // for tests
 #elif defined(SDCPU_ARM_KERNELS)
+        {"int8", has.i8mm && has.neon_bf16, &bf16::kernels, &neon::kernels, &i8mm::integer_kernels},
+        {"int8", has.i8mm, &neon::kernels, nullptr, &i8mm::integer_kernels},
+        {"int8", has.dotprod && has.neon_bf16, &bf16::kernels, &neon::kernels, &dotprod::integer_kernels},
+        {"int8", has.dotprod, &neon::kernels, nullptr, &dotprod::integer_kernels},
         {"bf16", has.neon_bf16, &bf16::kernels, &neon::kernels, nullptr},
         {"neon", has.neon, &neon::kernels, nullptr, nullptr},
 #endif

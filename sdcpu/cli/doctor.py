@@ -17,7 +17,7 @@ from sdcpu.errors import SdcpuError
 from sdcpu.figures import size_text
 
 SHOWN_FEATURES = (
-    *("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"),
+    *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"),
     *("asimd", "asimddp", "i8mm", "bf16"),
 )
 """Instruction sets that change how fast pictures are drawn; the others would only be noise."""

@@ -6,11 +6,13 @@ from sdcpu.errors import InvalidRequestError
 from sdcpu.kernels import choose_kernels
 
 HASWELL = frozenset({"sse2", "avx", "avx2", "fma", "f16c"})
+ALDER_LAKE = HASWELL | {"avx_vnni"}
 SKYLAKE_X = HASWELL | {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
 CASCADE_LAKE = SKYLAKE_X | {"avx512_vnni"}
 COOPER_LAKE = SKYLAKE_X | {"avx512_bf16"}
 PI_4 = frozenset({"fp", "asimd", "crc32"})
-GRAVITON_3 = PI_4 | {"asimdhp", "asimddp", "i8mm", "bf16"}
+PI_5 = PI_4 | {"asimdhp", "asimddp"}
+GRAVITON_3 = PI_5 | {"i8mm", "bf16"}
 ZEN_4 = SKYLAKE_X | {"avx512_vnni", "avx512_bf16"}
 
 
@@ -22,7 +24,10 @@ ZEN_4 = SKYLAKE_X | {"avx512_vnni", "avx512_bf16"}
         ("auto", COOPER_LAKE, True, "bf16", "fastest"),
         ("auto", SKYLAKE_X, True, "avx512", "fastest"),
         ("auto", HASWELL, True, "avx2", "fastest"),
+        ("auto", ALDER_LAKE, True, "int8", "fastest"),
         ("auto", PI_4, True, "neon", "fastest"),
+        ("auto", PI_5, True, "int8", "fastest"),
+        ("auto", GRAVITON_3, True, "int8", "fastest"),
         ("bf16", GRAVITON_3, True, "bf16", "as asked for"),
         ("neon", GRAVITON_3, True, "neon", "as asked for"),
         ("auto", frozenset({"sse2"}), True, "off", "take much longer"),
@@ -46,7 +51,7 @@ def test_the_choice(
         ("bf16", HASWELL, True, "lacks instructions"),
         ("neon", ZEN_4, True, "lacks instructions"),
         ("avx2", GRAVITON_3, True, "lacks instructions"),
-        ("bf16", PI_4, True, "lacks instructions"),
+        ("bf16", PI_5, True, "lacks instructions"),
         ("avx2", HASWELL, False, "native library is missing"),
     ],
 )

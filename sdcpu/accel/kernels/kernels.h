@@ -154,7 +154,19 @@ extern const Kernels kernels;
 namespace bf16 { // AVX-512 or NEON, with products of bf16
 extern const Kernels kernels;
 }
-namespace vnni {
+namespace vnni { // AVX-512
+extern const IntegerKernels integer_kernels;
+}
+namespace vnni256 { // AVX-VNNI
+extern const IntegerKernels integer_kernels;
+}
+namespace vnni256_evex { // the same for processors with AVX-512
+extern const IntegerKernels integer_kernels;
+}
+namespace dotprod {
+extern const IntegerKernels integer_kernels;
+}
+namespace i8mm {
 extern const IntegerKernels integer_kernels;
 }
 

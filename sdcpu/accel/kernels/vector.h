@@ -11,7 +11,8 @@
 
 #define SDCPU_INLINE static inline __attribute__((always_inline))
 
-#if defined(__AVX512F__)
+// SDCPU_HALF_VECTORS: eight floats although the processor has AVX-512; see integer_avx2.h.
+#if defined(__AVX512F__) && !defined(SDCPU_HALF_VECTORS)
 #include "vector_avx512.h"
 #elif defined(__aarch64__)
 #include "vector_neon.h"

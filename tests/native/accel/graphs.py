@@ -15,7 +15,8 @@ from sdcpu.accel import library_path
 
 Array = npt.NDArray[Any]
 
-VARIANTS = ("avx2", "avx512", "neon", "bf16", "int8")
+VARIANTS = ("avx2", "avx512", "neon", "bf16", "int8", "avx2-int8")
+"""The kernels that can be chosen; "avx2-int8" are those for AVX-VNNI, encoded for AVX-512."""
 TYPES = {
     "f32": 0,
     "f16": 1,

@@ -24,7 +24,7 @@ from sdcpu.protocol import (
 )
 from tests.pictures import psnr
 
-LEAST = {"avx2": 50.0, "avx512": 50.0, "bf16": 35.0, "int8": 35.0}
+LEAST = {"avx2": 50.0, "avx512": 50.0, "neon": 50.0, "bf16": 35.0, "int8": 35.0}
 """Decibels, as without a LoRA."""
 
 pytestmark = pytest.mark.skipif(
@@ -82,7 +82,7 @@ def stock(demo_files: dict[FileRole, Path], lora: LoraFile) -> list[Image.Image]
     return draw(demo_files, "off", [(lora,), ()])[0]
 
 
-@pytest.mark.parametrize("kernels", ["avx2", "avx512", "bf16", "int8"])
+@pytest.mark.parametrize("kernels", LEAST)
 def test_pictures_are_those_of_the_engine(
     demo_files: dict[FileRole, Path], stock: list[Image.Image], lora: LoraFile, kernels: str
 ) -> None:

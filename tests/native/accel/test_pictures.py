@@ -77,7 +77,7 @@ def stock(demo_files: dict[FileRole, Path]) -> list[Image.Image]:
     return draw(demo_files, "off")
 
 
-@pytest.mark.parametrize("kernels", list(LEAST))
+@pytest.mark.parametrize("kernels", LEAST)
 def test_pictures_are_those_of_the_engine(
     demo_files: dict[FileRole, Path], stock: list[Image.Image], kernels: str
 ) -> None:

@@ -35,12 +35,12 @@ def most_error(variant: str, kind: str, weights: Array, inputs: Array) -> npt.ND
     """The largest error that rounding can cause: operands to bf16 or int8, sums to floats."""
     products: npt.NDArray[np.float64] = np.abs(inputs) @ np.abs(weights).swapaxes(-1, -2)
     sums: npt.NDArray[np.float64] = (weights.shape[-1] + 8) * 2.0**-24 * products
-    if variant == "int8" and kind in ("q8_0", "q4_0") and weights.shape[-1] % 32 == 0:
+    if variant.endswith("int8") and kind in ("q8_0", "q4_0") and weights.shape[-1] % 32 == 0:
         blocks = inputs.reshape(*inputs.shape[:-1], -1, 32)
         largest = np.repeat(np.abs(blocks).max(-1), 32, -1)
         steps = largest / 254 * 1.001
         return np.asarray(sums + steps @ np.abs(weights).swapaxes(-1, -2) + 1e-6 * products)
-    if variant in ("bf16", "int8"):
+    if variant in ("bf16", "int8", "avx2-int8"):
         return np.asarray(sums + 2.0**-6.99 * products)
     return sums
 
