@@ -21,8 +21,13 @@ class FusionPlanner {
     void make() {
         for (ggml_tensor *t : nodes) {
             if (is_planned(t)) continue;
-            if (t->op == op_matrix_product && product_runs(t)) plan_sums(t, t->ne[0], 0);
-            else if (t->op == op_convolution && convolution_runs(t)) plan_sums(t, t->ne[2], 2);
+            if (t->op == op_matrix_product && product_runs(t)) {
+                plan_sums(t, t->ne[0], 0);
+                plan_addition(t, t->src[0]->ne[0]);
+            } else if (t->op == op_convolution && convolution_runs(t)) {
+                plan_sums(t, t->ne[2], 2);
+                if (t->src[0]->ne[0] == 1 && t->src[0]->ne[1] == 1) plan_addition(t, t->src[0]->ne[2]);
+            }
             else if (t->op == op_group_norm) plan_norm(t, t->ne[2], 2);
             else if (t->op == op_norm || t->op == op_rms_norm) plan_norm(t, t->ne[0], 0);
             else if (t->op == op_make_contiguous) plan_gate(t);
@@ -85,6 +90,29 @@ class FusionPlanner {
             current = sum;
         }
         if (fusion.bias || fusion.residual) plan.fusions[t] = fusion;
+    }
+
+    // * factor, added to a sum in place
+    void plan_addition(const ggml_tensor *t, int64_t depth) {
+        if (is_planned(t) || depth > most_scaled_depth || !is_contiguous_f32(t) || !has_dense_rows(t->src[0])) return;
+        const ggml_tensor *scaled = only_reader(t);
+        if (!continues_in_place(scaled, op_scale, t) || float_parameter(scaled, 1) != 0) return;
+        const ggml_tensor *sum = only_reader(scaled);
+        if (!sum || sum->op != op_add || sum->data != sum->src[0]->data || sum->src[1]->data != scaled->data) return;
+        if (!is_contiguous_f32(sum) || !is_contiguous_f32(sum->src[0]) || !has_same_shape(sum, t) ||
+            !has_same_shape(sum, sum->src[0]) || !has_same_shape(sum, sum->src[1]))
+            return;
+        // What it is added to must be there already, and nobody may read that before the sum.
+        const size_t position = positions.at(t);
+        if (!is_known_before(sum->src[0], position)) return;
+        for (size_t i = position + 1; nodes[i] != sum; i++)
+            if (nodes[i] != scaled && nodes[i]->op != op_reshape) return;
+        take_over(scaled);
+        take_over(sum);
+        Fusion fusion;
+        fusion.factor = float_parameter(scaled, 0);
+        fusion.sum = sum;
+        plan.fusions[t] = fusion;
     }
 
     // * scale, + shift, silu

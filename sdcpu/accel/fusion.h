@@ -1,6 +1,7 @@
 // The fusion plan of a graph: which operations are done by the one before them, while the data is still near.
 //
 //   product or convolution, + bias, + residual
+//   product or 1x1 convolution, * factor, added to a sum in place         (what a LoRA adds to a layer)
 //   group norm, * scale, + shift, silu         layer norm, * scale, + shift          RMS norm, * scale
 //   x * gelu(copy of gate)                     (GEGLU: gate and x are halves of one tensor)
 //   scale, softmax
@@ -25,7 +26,8 @@ struct Fusion {
     const ggml_tensor *shift = nullptr;
     bool silu = false;
     const ggml_tensor *gate = nullptr; // multiply by gelu of this
-    float factor = 1;                  // of a softmax
+    float factor = 1;                  // of a softmax, or of what is added to `sum`
+    const ggml_tensor *sum = nullptr;  // where factor * result is added instead of being stored
 };
 
 class FusionPlan {

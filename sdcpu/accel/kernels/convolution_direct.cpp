@@ -117,6 +117,7 @@ void convolve(const Convolution &c, Range pixels, Range channels) {
     product.depth = c.channels * c.kernel_width * c.kernel_height;
     product.out = c.out;
     product.out_stride = product.residual_stride = static_cast<size_t>(c.pixels());
+    product.factor = c.factor;
     product.residual = c.residual;
     PixelPanels source(c);
     multiply(source, product, c.bias, pixels, channels);

@@ -46,10 +46,13 @@ struct Product {
     int64_t lane_count, row_count, depth;
     float *out;
     size_t out_stride;      // floats from one row of the result to the next
+    float factor = 1;       // of the sums; other than 1 only where the depth is at most most_scaled_depth
     const float *lane_bias; // one value per lane, or null
-    const float *residual;  // laid out like out, or null
+    const float *residual;  // laid out like out, or null; may be out itself where factor may be other than 1
     size_t residual_stride;
 };
+constexpr int64_t most_scaled_depth = 512; // one block of depth with all kernels, so that out is written once
+
 
 // A convolution of one picture: input[channel][y][x], output[channel][y][x] without gaps.
 struct Convolution {
@@ -60,6 +63,7 @@ struct Convolution {
     int kernel_width, kernel_height, stride_x, stride_y, pad_x, pad_y, dilation_x, dilation_y;
     int64_t out_width, out_height, out_channels;
     float *out;
+    float factor = 1;      // as in Product; 1x1 kernels only
     const float *bias;     // one value per output channel, or null
     const float *residual; // laid out like out, or null
 

@@ -103,6 +103,7 @@ void multiply(PanelSource &source, const Product &product, const float *row_bias
                     const int lanes_here = at_most(block_end - lane, panel_lanes);
                     Finish finish = {k > 0, nullptr, nullptr, nullptr, product.residual_stride};
                     if (is_last) {
+                        finish.factor = product.factor;
                         if (product.lane_bias) finish.lane_bias = product.lane_bias + lane;
                         if (row_bias) finish.row_bias = row_bias + row;
                         if (product.residual)

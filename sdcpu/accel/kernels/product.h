@@ -28,6 +28,7 @@ constexpr int panel_lanes = width * tile_vectors;
 constexpr int block_panels = width == 4 ? 8 : width == 8 ? 12 : 5;
 constexpr int depth_block_units = 512;
 constexpr int depth_block = depth_block_units * per_unit;
+static_assert(depth_block >= most_scaled_depth);
 // The rows of a strip are this far apart, not a power of 2, so that they do not share cache sets.
 constexpr size_t strip_stride = depth_block_units + 16;
 
@@ -38,6 +39,7 @@ struct Finish {
     const float *row_bias;  // one value per row, or null
     const float *residual;  // laid out like the result, or null
     size_t residual_stride;
+    float factor = 1; // of the sums, before anything else is added
 
     bool adds() const { return lane_bias || row_bias || residual; }
 };

@@ -32,7 +32,7 @@ __attribute__((noinline)) void tile(int units, const Unit *panel, const Unit *ro
             for (int j = 0; j < vectors; j++) sums[r][j] = dot(sums[r][j], row_unit, lane_units[j]);
         }
     }
-    if (lanes == vectors * width && !finish.adds()) {
+    if (lanes == vectors * width && !finish.adds() && finish.factor == 1) {
 #pragma GCC unroll 8
         for (int r = 0; r < row_count; r++) {
 #pragma GCC unroll 4
@@ -43,6 +43,7 @@ __attribute__((noinline)) void tile(int units, const Unit *panel, const Unit *ro
         }
         return;
     }
+    const Vector factor = fill(finish.factor);
 #pragma GCC unroll 8
     for (int r = 0; r < row_count; r++) {
         float *row = out + r * out_stride;
@@ -50,7 +51,7 @@ __attribute__((noinline)) void tile(int units, const Unit *panel, const Unit *ro
 #pragma GCC unroll 4
         for (int j = 0; j < vectors; j++) {
             const int n = lanes - j * width;
-            Vector x = sums[r][j] + row_bias;
+            Vector x = sums[r][j] * factor + row_bias;
             if (finish.accumulate) x = x + load_first(row + j * width, n);
             if (finish.lane_bias) x = x + load_first(finish.lane_bias + j * width, n);
             if (finish.residual) x = x + load_first(finish.residual + r * finish.residual_stride + j * width, n);

@@ -28,12 +28,14 @@ Convolution first_picture(const Task &task) {
     c.out_height = t->ne[1];
     c.out_channels = t->ne[2];
     if (task.fusion.bias) c.bias = floats(task.fusion.bias);
+    if (task.fusion.sum) c.factor = task.fusion.factor;
     return c;
 }
 
 void go_to_picture(Convolution &c, const Task &task, int64_t i) {
     c.input = floats_at(task.result->src[1], 0, 0, i);
-    c.out = floats_at(task.result, 0, 0, i);
+    c.out = task.out(floats_at(task.result, 0, 0, i));
+    if (task.fusion.sum) c.residual = c.out;
     if (task.fusion.residual) c.residual = floats_at(task.fusion.residual, 0, 0, i);
 }
 

@@ -17,6 +17,12 @@ struct Task {
     const ggml_tensor *result;
     const Fusion &fusion;
 
+    // Where a product or a convolution stores what belongs at this place of `result`.
+    float *out(float *place) const {
+        return fusion.sum ? static_cast<float *>(fusion.sum->data) + (place - static_cast<float *>(result->data))
+                          : place;
+    }
+
     // The kernels for what must not be rounded to bf16.
     const Kernels &exact_kernels() const { return kernels.exact ? *kernels.exact : kernels; }
 };

@@ -41,6 +41,7 @@ struct Batch {
         shape.depth = weights->ne[0];
         shape.out_stride = shape.residual_stride = t->nb[1] / sizeof(float);
         if (task.fusion.bias) shape.lane_bias = floats(task.fusion.bias);
+        if (task.fusion.sum) shape.factor = task.fusion.factor;
         inner = inputs->ne[2];
         outer = inputs->ne[3];
         if (weights->ne[2] == 1 && weights->ne[3] == 1 && follow_each_other(inputs) && follow_each_other(t)) {
@@ -57,7 +58,8 @@ struct Batch {
         product.lanes.data =
             bytes_at(weights, 0, i2 / (inputs->ne[2] / weights->ne[2]), i3 / (inputs->ne[3] / weights->ne[3]));
         product.rows.data = bytes_at(inputs, 0, i2, i3);
-        product.out = floats_at(t, 0, i2, i3);
+        product.out = task.out(floats_at(t, 0, i2, i3));
+        if (task.fusion.sum) product.residual = product.out;
         if (task.fusion.residual) // contiguous, as t is: the same place
             product.residual = floats(task.fusion.residual) + (product.out - floats(t));
         return product;

@@ -36,17 +36,28 @@ pytestmark = pytest.mark.skipif(
 def lora(tmp_path_factory: pytest.TempPathFactory) -> LoraFile:
     file = tmp_path_factory.mktemp("lora") / "lora.safetensors"
     write_lora(file, rank=20)
-    return LoraFile(path=str(file), weight=0.2)
+    write_lora(file.with_name("other.safetensors"), rank=12)
+    return LoraFile(path=str(file), weight=0.15)
+
+
+def other(lora: LoraFile) -> LoraFile:
+    """A second LoRA, of another rank and sign."""
+    return LoraFile(
+        path=str(Path(lora.path).with_name("other.safetensors")), weight=-lora.weight / 2
+    )
 
 
 def draw(
-    files: dict[FileRole, Path], kernels: str, loras: Sequence[tuple[LoraFile, ...]]
+    files: dict[FileRole, Path],
+    kernels: str,
+    loras: Sequence[tuple[LoraFile, ...]],
+    threads: int = 2,
 ) -> tuple[list[Image.Image], list[float]]:
     """A picture with each set of LoRAs, by one process; and the seconds before its first step."""
     direct = kernels != "off"
     load = LoadSettings(
         files={role.value: str(path) for role, path in files.items()},
-        threads=2,
+        threads=threads,
         flash_attention=direct,
         diffusion_conv_direct=direct,
         vae_conv_direct=direct,
@@ -79,7 +90,7 @@ def draw(
 
 @pytest.fixture(scope="module")
 def stock(demo_files: dict[FileRole, Path], lora: LoraFile) -> list[Image.Image]:
-    return draw(demo_files, "off", [(lora,), ()])[0]
+    return draw(demo_files, "off", [(lora,), (lora, other(lora)), ()])[0]
 
 
 @pytest.mark.parametrize("kernels", LEAST)
@@ -88,9 +99,20 @@ def test_pictures_are_those_of_the_engine(
 ) -> None:
     if kernels not in usable_kernels(detect_hardware().cpu_features, built=True):
         pytest.skip(f"this processor has no {kernels} kernels")
-    ((picture,), _) = draw(demo_files, kernels, [(lora,)])
-    assert psnr(picture, stock[0]) > LEAST[kernels]
-    assert psnr(*stock) < 30  # the LoRA does something
+    pictures, _ = draw(demo_files, kernels, [(lora,), (lora, other(lora))])
+    for picture, reference in zip(pictures, stock, strict=False):
+        assert psnr(picture, reference) > LEAST[kernels]
+    one, both, none = stock
+    assert max(psnr(one, none), psnr(both, none), psnr(one, both)) < 35  # they do something
+
+
+def test_bytes_do_not_depend_on_the_threads(
+    demo_files: dict[FileRole, Path], lora: LoraFile
+) -> None:
+    first, second = (
+        draw(demo_files, "auto", [(lora, other(lora))], threads=threads)[0][0] for threads in (1, 3)
+    )
+    assert first.tobytes() == second.tobytes()
 
 
 def test_the_first_picture_after_loading_does_not_wait_for_the_lora(
