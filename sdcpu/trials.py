@@ -80,6 +80,11 @@ class TrialResult:
     busy: float = 0.0
     """The share of the processor that other programs took before the first trial, 0 to 1."""
 
+    @property
+    def conclusive(self) -> bool:
+        """Whether ways were compared at all: a single one, for want of time, says nothing."""
+        return len(self.seconds) > 1 or not self.left_out
+
 
 def find_fastest(
     model: str | Path = "demo",
@@ -90,7 +95,7 @@ def find_fastest(
     """Measure this machine, remember what is fastest, and tell it; the result comes last.
 
     The model must be on this disk. From then on every plan on this machine uses what was found,
-    where nothing else is asked for.
+    where nothing else is asked for; when the time did not suffice to compare, nothing is kept.
 
     Raises:
         ModelNotDownloadedError: the model is not here.
@@ -111,9 +116,10 @@ def find_fastest(
     busy = busy_share()
     kernels = usable_kernels(hardware.cpu_features, built=are_kernels_there(build.library))
     result = yield from Search(open_way, budget=budget).run(hardware, kernels)
-    side, name = result.side, catalog.find(model).name
+    side, name = result.side, Path(catalog.find(model).name).name
     best = replace(result.best, picture=f"a picture of {side}x{side} with {name} in {STEPS} steps")
-    Tunings(settings.state_folder).remember(circumstances_of(hardware, build), best)
+    if result.conclusive:
+        Tunings(settings.state_folder).remember(circumstances_of(hardware, build), best)
     yield replace(result, best=best, busy=busy)
 
 

@@ -78,10 +78,10 @@ def _print(result: TrialResult, settings: Settings) -> None:
     rows += [("-", "-", "0", f"{way.title}: no time left") for way in result.left_out]
     rows += [("-", "-", "0", f"{way.title}: did not run") for way in result.failed]
     print_table(("SECONDS", "RATIO", "PICTURES", "WAY"), rows)
-    print_result(
-        f"\n{best.title}: {best.seconds:.1f} s for {best.picture}; "
-        "that is what sdcpu will use from now on"
-    )
+    follows = "that is what sdcpu will use from now on"
+    if not result.conclusive:
+        follows = "there was no time to compare, so nothing is remembered (--budget gives more)"
+    print_result(f"\n{best.title}: {best.seconds:.1f} s for {best.picture}; {follows}")
     if result.busy > DISTURBED:
         print_note(
             f"Other programs kept this machine {result.busy:.0%} busy before: "
@@ -101,4 +101,5 @@ def _plain(result: TrialResult) -> dict[str, object]:
         "left_out": result.left_out,
         "failed": result.failed,
         "busy": result.busy,
+        "remembered": result.conclusive,
     }

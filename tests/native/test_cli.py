@@ -146,18 +146,23 @@ def test_quantize(folder: Path, environment: dict[str, str], demo_folder: Path) 
 
 def test_bench_measures_remembers_and_forgets(folder: Path, environment: dict[str, str]) -> None:
     began = time.monotonic()
-    out, told = run(["bench", "--budget", "10", "--json"], folder, environment)
+    out, told = run(["bench", "--budget", "15", "--json"], folder, environment)
     assert time.monotonic() - began < 60  # of which Python and a busy machine may take a part
     found = json.loads(out)
     assert found["best"]["seconds"] > 0
     assert found["failed"] == []
     assert found["best"]["kernels"] in told
+    # A machine that is too busy to compare two ways in that time has nothing to remember.
+    assert found["remembered"] == (len(found["ways"]) > 1 or not found["left_out"])
     planned = json.loads(run(["plan", "demo", "--json"], folder, environment)[0])
-    assert planned["kernels"] == found["best"]["kernels"]
-    assert any("sdcpu bench measured" in reason for reason in planned["reasons"])
+    used = [reason for reason in planned["reasons"] if "sdcpu bench measured" in reason]
+    assert bool(used) == found["remembered"]
     doctor, _ = run(["doctor"], folder, environment)
-    assert f" s for {found['best']['picture']}" in doctor
-    assert run(["bench", "--forget"], folder, environment)[0] == "forgotten\n"
+    assert (f" s for {found['best']['picture']}" in doctor) == found["remembered"]
+    if found["remembered"]:
+        assert planned["kernels"] == found["best"]["kernels"]
+        assert run(["bench", "--forget"], folder, environment)[0] == "forgotten\n"
+    assert run(["bench", "--forget"], folder, environment)[0] == "nothing was remembered\n"
     assert "nothing yet" in run(["doctor"], folder, environment)[0]
 
 

@@ -64,6 +64,14 @@ def test_what_is_found_is_kept_and_used(settings: Settings) -> None:
         assert not any("sdcpu bench" in reason for reason in generator.plan().reasons)
 
 
+def test_without_time_to_compare_nothing_is_kept(settings: Settings) -> None:
+    *_, result = find_fastest(settings=settings, budget=0.001)
+    assert isinstance(result, TrialResult)
+    assert len(result.seconds) == 1
+    assert result.conclusive == (not result.left_out)
+    assert Tunings(settings.state_folder).forget() == result.conclusive
+
+
 def test_a_model_that_is_not_here_is_not_downloaded(settings: Settings) -> None:
     with pytest.raises(ModelNotDownloadedError):
         list(find_fastest("sd-turbo", settings=settings))
