@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 
 from demo_engine import DemoEngine, Picture
 
-MOST_TIMES_FAIR = 1.1
+MOST_TIMES_FAIR = 1.07
 """How much longer than its fair share a picture with our kernels may take."""
 BUSY = """
 import os
