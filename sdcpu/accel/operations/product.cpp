@@ -97,6 +97,9 @@ void run_integer_product(const Task &task, const Product &product) {
 
 bool product_runs(const ggml_tensor *t) {
     const ggml_tensor *weights = t->src[0], *inputs = t->src[1];
+    // Weights that the engine has packed anew for its own products (buffers "CPU_REPACK", "AMX") say so here, and
+    // nowhere in their type.
+    if (weights->extra) return false;
     const bool reads_weights =
         has_dense_rows(weights) || (block_size(weights->type) && weights->nb[0] == block_size(weights->type));
     return reads_weights && (inputs->type == type_f32 || inputs->type == type_f16) && has_dense_rows(inputs) &&

@@ -177,3 +177,12 @@ def test_products_of_few_rows_are_left_to_the_engine() -> None:
     out = result(1, 64).operation("mul_mat", [weights, Tensor(np.ones((1, 64), np.float32))])
     assert compute("avx2", [out]) == [0]
     assert np.isnan(out.array).all()
+
+
+def test_weights_that_the_engine_packed_anew_are_left_to_it() -> None:
+    """Their type and shape stay the same; it notes in `extra` how it did so."""
+    weights, _ = quantised(np.ones((64, 64)), "q4_0")
+    weights.struct.extra = 1
+    out = result(8, 64).operation("mul_mat", [weights, Tensor(np.ones((8, 64), np.float32))])
+    assert compute("avx2", [out]) == [0]
+    assert np.isnan(out.array).all()
