@@ -18,7 +18,7 @@ from pathlib import Path
 from sdcpu.accel import are_kernels_there
 from sdcpu.builds import find_build
 from sdcpu.catalog import Catalog
-from sdcpu.errors import BuildUnusableError, EngineError
+from sdcpu.errors import BuildUnusableError, EngineError, NotEnoughMemoryError
 from sdcpu.generator import ImageGenerator
 from sdcpu.hardware import Hardware, busy_share, detect_hardware
 from sdcpu.images import GeneratedImage
@@ -99,6 +99,7 @@ def find_fastest(
 
     Raises:
         ModelNotDownloadedError: the model is not here.
+        NotEnoughMemoryError: not even a small picture fits.
         SettingsError: what was found cannot be kept.
     """
     settings = replace(settings or load_settings(), threads=None, accel=AUTOMATIC, offline=True)
@@ -197,8 +198,13 @@ class Search:
                     self._overhead = self._clock() - begin
                     calls = max(1, len(ways) - number - 2) + 2 * (ROUNDS - 1) + 2 * more
                     for side in SIDES:
+                        try:
+                            seconds = draw(side)
+                        except NotEnoughMemoryError:
+                            if way in self._seconds:
+                                break  # a smaller picture must do
+                            raise
                         self._side = side
-                        seconds = draw(side)
                         yield Trial(way=way, side=side, seconds=seconds, round=1)
                         self._seconds = {way: [seconds]}
                         larger = seconds * _GROWTH

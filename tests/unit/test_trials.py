@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdcpu.errors import BuildUnusableError, EngineCrashedError
+from sdcpu.errors import BuildUnusableError, EngineCrashedError, NotEnoughMemoryError
 from sdcpu.hardware import Hardware
 from sdcpu.trials import ROUNDS, SIDES, Draw, Search, Trial, TrialResult, threads_to_try
 from sdcpu.tuning import Tuning
@@ -24,11 +24,12 @@ ONE_CORE = replace(MACHINE, usable_cores=1, usable_cpus=(0,))
 class Bench:
     """A machine on which a picture takes what `speed` says, times its pixels."""
 
-    def __init__(self, speed: Callable[[Tuning], float]) -> None:
+    def __init__(self, speed: Callable[[Tuning], float], largest: int = SIDES[-1]) -> None:
         self.now = 0.0
         self.trials: list[Trial] = []
         self.open_at_once = 0
         self._speed = speed
+        self._largest = largest
 
     def run(
         self, budget: float = 50.0, hardware: Hardware = ONE_CORE, kernels: list[str] = ALL
@@ -52,6 +53,8 @@ class Bench:
         self.open_at_once += 1
 
         def draw(side: int) -> float:
+            if side > self._largest:
+                raise NotEnoughMemoryError("too large")
             self.now += seconds * (side / SIDES[-1]) ** 2
             return seconds * (side / SIDES[-1]) ** 2
 
@@ -103,6 +106,14 @@ def test_without_kernels_the_flags_are_tried() -> None:
     assert result.best == Tuning(kernels="off", threads=1, seconds=2.0)
     slow = Bench(lambda way: 3.0 if way.diffusion_conv_direct else 2.0)
     assert not slow.run(kernels=[]).best.diffusion_conv_direct
+
+
+def test_what_the_memory_does_not_hold_is_measured_smaller() -> None:
+    seconds = by_kernels(int8=2.0, bf16=1.0, avx512=3.0, avx2=4.0)
+    result = Bench(seconds, largest=SIDES[1]).run()
+    assert (result.best.kernels, result.side) == ("bf16", SIDES[1])
+    with pytest.raises(NotEnoughMemoryError):
+        Bench(seconds, largest=0).run()
 
 
 @pytest.mark.parametrize("error", [BuildUnusableError, EngineCrashedError])
