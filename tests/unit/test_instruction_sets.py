@@ -32,7 +32,7 @@ def test_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("numbers", "kernels"),
-    [({40}, ["avx2"]), ({40, 41}, ["avx512", "avx2"]), ({43}, ["neon"]), (set(), [])],
+    [({40}, ["avx2"]), ({40, 41}, ["avx512", "avx2"]), ({43}, ["int8", "neon"]), (set(), [])],
 )
 def test_windows(monkeypatch: pytest.MonkeyPatch, numbers: set[int], kernels: list[str]) -> None:
     answer(monkeypatch, "win32", IsProcessorFeaturePresent=lambda number: int(number in numbers))
