@@ -108,7 +108,11 @@ ROWS = {
         _sd15("sd15-controlnet", extra={"control_net": ("controlnet", "f16")}),
         _sd15("sd15-lora", extra={"lora": ("lora", "f16")}),
         Row(name="sd2-q8_0", parts={"model": ("sd2", "q8_0"), **_TINY}, stages=("text", "sample")),
-        Row(name="sdxl-q4_0", parts={"model": ("sdxl", "q4_0")}, stages=("text", "sample")),
+        Row(
+            name="sdxl-q4_0",
+            parts={"model": ("sdxl", "q4_0")},
+            stages=("text", "sample", "decode"),
+        ),
         _sd35("q8_0", 256),
         _sd35("q4_K"),
         _sd35("q5_K"),
