@@ -56,10 +56,16 @@ constexpr Numbered operations[] = {
     {op_upscale, "UPSCALE"},
     {op_pad, "PAD"},
     {op_timestep_embedding, "TIMESTEP_EMBEDDING"},
+    {op_leaky_relu, "LEAKY_RELU"},
     {op_flash_attention, "FLASH_ATTN_EXT"},
     {op_unary, "UNARY"},
 };
-constexpr Numbered unaries[] = {{unary_gelu, "GELU"}, {unary_gelu_quick, "GELU_QUICK"}, {unary_silu, "SILU"}};
+constexpr Numbered unaries[] = {
+    {unary_relu, "RELU"},
+    {unary_gelu, "GELU"},
+    {unary_gelu_quick, "GELU_QUICK"},
+    {unary_silu, "SILU"},
+};
 
 struct KnownType {
     int number;

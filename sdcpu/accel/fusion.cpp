@@ -27,7 +27,7 @@ class FusionPlanner {
             } else if (t->op == op_convolution && convolution_runs(t)) {
                 plan_sums(t, t->ne[2], 2);
                 if (t->src[0]->ne[0] == 1 && t->src[0]->ne[1] == 1) plan_addition(t, t->src[0]->ne[2]);
-            }
+            } else if (t->op == op_im2col_3d) plan_frame(t);
             else if (t->op == op_group_norm) plan_norm(t, t->ne[2], 2);
             else if (t->op == op_norm || t->op == op_rms_norm) plan_norm(t, t->ne[0], 0);
             else if (t->op == op_make_contiguous) plan_gate(t);
@@ -70,7 +70,7 @@ class FusionPlanner {
     bool is_planned(const ggml_tensor *t) const { return plan.fusions.count(t) != 0; }
     void take_over(const ggml_tensor *t) { plan.fusions[t].is_done_elsewhere = true; }
 
-    // + bias, + residual
+    // + bias, + residual, relu
     void plan_sums(const ggml_tensor *t, int64_t channels, int dimension) {
         Fusion fusion;
         const ggml_tensor *current = t;
@@ -89,7 +89,30 @@ class FusionPlanner {
             take_over(sum);
             current = sum;
         }
-        if (fusion.bias || fusion.residual) plan.fusions[t] = fusion;
+        const ggml_tensor *activation = only_reader(current);
+        if (t->op == op_convolution && activation && is_contiguous_f32(activation)) {
+            if (continues_in_place(activation, op_leaky_relu, current) && float_parameter(activation, 0) < 1)
+                fusion.negative_slope = float_parameter(activation, 0);
+            else if (continues_in_place(activation, op_unary, current) && activation->op_params[0] == unary_relu)
+                fusion.negative_slope = 0;
+            if (fusion.negative_slope != 1) take_over(activation);
+        }
+        if (fusion.bias || fusion.residual || fusion.negative_slope != 1) plan.fusions[t] = fusion;
+    }
+
+    // im2col of three dimensions, product: the convolution is computed into the memory of the im2col matrix, because
+    // the picture may be gone when the product is reached.
+    void plan_frame(const ggml_tensor *t) {
+        const ggml_tensor *product = only_reader(t);
+        if (!frame_convolution_runs(t) || !product || product->op != op_matrix_product) return;
+        const ggml_tensor *kernel = t->src[0], *matrix = product->src[0], *weights = product->src[1];
+        if (!is_contiguous_f32(product) || matrix->data != t->data || weights->data != kernel->data) return;
+        const int64_t pixels = t->ne[1] * t->ne[2], channels = kernel->ne[3] / frame_channels(t);
+        if (!is_contiguous(weights) || weights->ne[0] != t->ne[0] || weights->ne[1] != channels ||
+            product->ne[0] != pixels || element_count(product) != pixels * channels)
+            return;
+        plan.fusions[t].picture = t->src[1];
+        plan.fusions[product].copied = t;
     }
 
     // * factor, added to a sum in place

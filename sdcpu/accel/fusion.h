@@ -1,7 +1,8 @@
 // The fusion plan of a graph: which operations are done by the one before them, while the data is still near.
 //
-//   product or convolution, + bias, + residual
+//   product or convolution, + bias, + residual       convolution, + bias, + residual, relu or leaky relu
 //   product or 1x1 convolution, * factor, added to a sum in place         (what a LoRA adds to a layer)
+//   im2col of three dimensions, product            (a convolution of one frame; the product only copies)
 //   group norm, * scale, + shift, silu         layer norm, * scale, + shift          RMS norm, * scale
 //   x * gelu(copy of gate)                     (GEGLU: gate and x are halves of one tensor)
 //   scale, softmax
@@ -25,6 +26,9 @@ struct Fusion {
     const ggml_tensor *scale = nullptr;    // of a normalisation: one value per channel or column
     const ggml_tensor *shift = nullptr;
     bool silu = false;
+    float negative_slope = 1;             // of a convolution: what negative results are multiplied by, 0 is relu
+    const ggml_tensor *picture = nullptr; // of im2col: it computes the whole convolution into its own memory
+    const ggml_tensor *copied = nullptr;  // the result lies here, and is only copied
     const ggml_tensor *gate = nullptr; // multiply by gelu of this
     float factor = 1;                  // of a softmax, or of what is added to `sum`
     const ggml_tensor *sum = nullptr;  // where factor * result is added instead of being stored

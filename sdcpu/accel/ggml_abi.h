@@ -75,12 +75,13 @@ enum Operation : int {
     op_upscale = 62,
     op_pad = 63,
     op_timestep_embedding = 67,
+    op_leaky_relu = 70,
     op_flash_attention = 73,
     op_unary = 86,
 };
 
 // enum ggml_unary_op, in op_params[0]
-enum Unary : int { unary_gelu = 8, unary_gelu_quick = 9, unary_silu = 10 };
+enum Unary : int { unary_relu = 6, unary_gelu = 8, unary_gelu_quick = 9, unary_silu = 10 };
 
 // enum ggml_prec, in op_params[0] of a product: the engine asks for it where softmax follows
 enum Precision : int { precision_f32 = 10 };

@@ -40,6 +40,10 @@ RunningGraph::RunningGraph(ggml_cgraph *graph) : parts(new Parts) {
     std::vector<ggml_tensor *> nodes;
     for (int i = 0, count = engine.node_count(graph); i < count; i++) nodes.push_back(engine.node(graph, i));
     use_huge_pages_for(nodes);
+    // Steps come one after the other and want the same; a decoder after them does not.
+    static size_t last_count = 0;
+    if (nodes.size() != last_count) forget_scratch();
+    last_count = nodes.size();
     Team::begin_graph();
     // Checking compares single operations, so nothing is fused then.
     if (!is_checking()) parts->plan.make(nodes);

@@ -23,8 +23,8 @@ function(sdcpu_add_kernels target)
   endif()
 endfunction()
 
-set(_sdcpu_all_kernels attention.cpp convolution_direct.cpp convolution_winograd.cpp normalise.cpp pointwise.cpp
-  product.cpp product_tile.cpp table.cpp)
+set(_sdcpu_all_kernels attention.cpp convolution_direct.cpp convolution_narrow.cpp convolution_winograd.cpp
+  normalise.cpp pointwise.cpp product.cpp product_tile.cpp table.cpp)
 set(_sdcpu_old_compiler "sdcpu: the kernels need GCC 10, Clang 11 or newer; the engine computes with its own.")
 
 function(_sdcpu_add_x86_kernels target)

@@ -7,7 +7,7 @@
 #else
 #include <sys/mman.h>
 
-#include <cstdlib>
+#include <cstdint>
 #include <ctime>
 #endif
 
@@ -15,9 +15,9 @@ namespace sdcpu {
 
 #if defined(_WIN32)
 
-void *allocate_aligned(size_t alignment, size_t bytes) { return _aligned_malloc(bytes, alignment); }
+void *allocate_pages(size_t alignment, size_t bytes) { return _aligned_malloc(bytes, alignment); }
 
-void free_aligned(void *memory) { _aligned_free(memory); }
+void free_pages(void *memory, size_t) { _aligned_free(memory); }
 
 void advise_huge_pages(void *, size_t) {}
 
@@ -30,12 +30,16 @@ double thread_seconds() {
 
 #else
 
-void *allocate_aligned(size_t alignment, size_t bytes) {
-    void *memory = nullptr;
-    return posix_memalign(&memory, alignment, bytes) == 0 ? memory : nullptr;
+void *allocate_pages(size_t alignment, size_t bytes) {
+    void *mapped = mmap(nullptr, bytes + alignment, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) return nullptr;
+    const auto first = reinterpret_cast<uintptr_t>(mapped), start = (first + alignment - 1) / alignment * alignment;
+    if (start > first) munmap(mapped, start - first);
+    munmap(reinterpret_cast<void *>(start + bytes), first + alignment - start);
+    return reinterpret_cast<void *>(start);
 }
 
-void free_aligned(void *memory) { std::free(memory); }
+void free_pages(void *memory, size_t bytes) { munmap(memory, bytes); }
 
 void advise_huge_pages([[maybe_unused]] void *start, [[maybe_unused]] size_t bytes) {
 #if defined(MADV_HUGEPAGE)

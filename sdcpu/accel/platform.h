@@ -19,9 +19,10 @@
 
 namespace sdcpu {
 
-// Memory that starts at a multiple of `alignment`, a power of 2; null when there is none.
-void *allocate_aligned(size_t alignment, size_t bytes);
-void free_aligned(void *memory);
+// Whole pages that start at a multiple of `alignment`, a power of 2; null when there are none. They come from the
+// system and go back to it at once, past the heap, which would keep them.
+void *allocate_pages(size_t alignment, size_t bytes);
+void free_pages(void *memory, size_t bytes);
 
 // Asks for large pages in [start, start + bytes), whole pages, where the system takes advice. A system without them
 // says no, and the memory works all the same.

@@ -104,7 +104,8 @@ std::string key_of(const ggml_tensor *t, const Fusion &fusion) {
         if (source) key += "/" + std::to_string(source->type);
     if (level > 1) key += shape_of("result", t) + shape_of("a", t->src[0]) + shape_of("b", t->src[1]);
     if (fusion.is_done_elsewhere) key += " (done elsewhere)";
-    else if (fusion.bias || fusion.residual || fusion.scale || fusion.gate || fusion.sum || fusion.factor != 1)
+    else if (fusion.bias || fusion.residual || fusion.negative_slope != 1 || fusion.picture || fusion.scale ||
+             fusion.gate || fusion.sum || fusion.factor != 1)
         key += " (with more)";
     return key;
 }

@@ -77,10 +77,9 @@ void Team::wait() {
 }
 
 void *Team::shared_memory(size_t bytes) {
-    static Memory memory;
-    if (index == 0) memory.grow(bytes);
+    if (index == 0) shared_scratch().grow(bytes);
     wait();
-    return memory.data();
+    return shared_scratch().data();
 }
 
 void Team::begin_graph() {

@@ -120,7 +120,7 @@ void convolve(const Convolution &c, Range pixels, Range channels) {
     product.factor = c.factor;
     product.residual = c.residual;
     PixelPanels source(c);
-    multiply(source, product, c.bias, pixels, channels);
+    multiply(source, product, c.bias, c.negative_slope, pixels, channels);
 }
 
 } // namespace sdcpu::SDCPU_VARIANT

@@ -66,6 +66,8 @@ struct Convolution {
     float factor = 1;      // as in Product; 1x1 kernels only
     const float *bias;     // one value per output channel, or null
     const float *residual; // laid out like out, or null
+    float negative_slope = 1; // at the end, negative values are multiplied by this: 0 for relu; at most 1
+    bool small_tiles;      // Winograd's transform only with tiles of 2 x 2
 
     int64_t pixels() const { return out_width * out_height; }
 };
@@ -114,7 +116,13 @@ struct Kernels {
     void (*convolution)(const Convolution &, Range pixels, Range channels);
     void (*attention)(const Attention &, Range query_groups); // groups of tile_rows queries, head after head
 
+    bool (*is_narrow)(const Convolution &); // few output channels: narrow_convolution does it
+    void (*narrow_convolution)(const Convolution &, Range rows); // rows of the output
+
     Winograd (*winograd_way)(const Convolution &);
+    bool (*winograd_has_large_tiles)(const Convolution &);
+    // The energy of a pixel is the sum of its squares over all channels: the largest and the sum of all, of some rows.
+    void (*pixel_energies)(const Convolution &, Range rows, float *most, float *total);
     int64_t (*winograd_blocks)(const Convolution &);      // blocks of tiles
     size_t (*winograd_weights_size)(const Convolution &); // bytes of all transformed weights
     void (*winograd_weights)(const Convolution &, Range channels, uint32_t *weights);
@@ -125,6 +133,7 @@ struct Kernels {
     void (*winograd_with_tiles)(const Convolution &, const uint32_t *tiles, Range channels);
 
     void (*silu)(float *out, const float *in, int64_t count);
+    void (*leaky_relu)(float *out, const float *in, int64_t count, float negative_slope);
     void (*gelu)(float *out, const float *in, int64_t count);
     void (*gelu_quick)(float *out, const float *in, int64_t count);
     void (*multiply_gelu)(float *out, const float *in, const float *gate, int64_t count); // in * gelu(gate)
@@ -175,7 +184,19 @@ extern const IntegerKernels integer_kernels;
 }
 
 // Memory that a thread keeps from one call to the next: aligned to 64 bytes, of any former content.
-enum class Scratch { panels, taps, keys, scores, tiles, tile_products, tile_weights, integer_panels, count };
+enum class Scratch {
+    panels,
+    taps,
+    keys,
+    scores,
+    tiles,
+    tile_products,
+    tile_weights,
+    narrow_weights,
+    energies,
+    integer_panels,
+    count,
+};
 void *thread_scratch(Scratch purpose, size_t bytes);
 
 } // namespace sdcpu

@@ -18,6 +18,12 @@ void silu_all(float *out, const float *in, int64_t count) {
     for_vectors(count, [=](int64_t i, int64_t n) { store_first(out + i, silu(load_first(in + i, n)), n); });
 }
 
+void leaky_relu_all(float *out, const float *in, int64_t count, float negative_slope) {
+    for_vectors(count, [=](int64_t i, int64_t n) {
+        store_first(out + i, leaky_relu(load_first(in + i, n), negative_slope), n);
+    });
+}
+
 void gelu_all(float *out, const float *in, int64_t count) {
     for_vectors(count, [=](int64_t i, int64_t n) { store_first(out + i, gelu(load_first(in + i, n)), n); });
 }

@@ -6,6 +6,7 @@
 namespace sdcpu::SDCPU_VARIANT {
 
 void silu_all(float *out, const float *in, int64_t count);
+void leaky_relu_all(float *out, const float *in, int64_t count, float negative_slope);
 void gelu_all(float *out, const float *in, int64_t count);
 void gelu_quick_all(float *out, const float *in, int64_t count);
 void multiply_gelu(float *out, const float *in, const float *gate, int64_t count);

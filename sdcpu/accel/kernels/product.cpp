@@ -65,7 +65,8 @@ void convert_row(int type, const char *row, int64_t begin, int count, int64_t de
     else convert_row_of<type_bf16>(row, begin, count, depth, out);
 }
 
-void multiply(PanelSource &source, const Product &product, const float *row_bias, Range lanes, Range rows) {
+void multiply(PanelSource &source, const Product &product, const float *row_bias, float negative_slope, Range lanes,
+              Range rows) {
     const int64_t depth = product.depth;
     // Depth in blocks of equal size, a multiple of 32 because quantised blocks are not cut.
     const int64_t depth_step = round_up(divide_up(depth, divide_up(depth, depth_block)), 32);
@@ -104,6 +105,7 @@ void multiply(PanelSource &source, const Product &product, const float *row_bias
                     Finish finish = {k > 0, nullptr, nullptr, nullptr, product.residual_stride};
                     if (is_last) {
                         finish.factor = product.factor;
+                        finish.negative_slope = negative_slope;
                         if (product.lane_bias) finish.lane_bias = product.lane_bias + lane;
                         if (row_bias) finish.row_bias = row_bias + row;
                         if (product.residual)
@@ -121,7 +123,7 @@ void multiply(PanelSource &source, const Product &product, const float *row_bias
 
 void multiply_weights(const Product &product, Range lanes, Range rows) {
     WeightPanels source(product);
-    multiply(source, product, nullptr, lanes, rows);
+    multiply(source, product, nullptr, 1, lanes, rows);
 }
 
 } // namespace sdcpu::SDCPU_VARIANT

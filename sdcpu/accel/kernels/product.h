@@ -40,8 +40,9 @@ struct Finish {
     const float *residual;  // laid out like the result, or null
     size_t residual_stride;
     float factor = 1; // of the sums, before anything else is added
+    float negative_slope = 1; // at the end, negative values are multiplied by this: 0 for relu
 
-    bool adds() const { return lane_bias || row_bias || residual; }
+    bool changes() const { return lane_bias || row_bias || residual || factor != 1 || negative_slope != 1; }
 };
 constexpr Finish overwrite = {false, nullptr, nullptr, nullptr, 0};
 constexpr Finish accumulate = {true, nullptr, nullptr, nullptr, 0};
@@ -71,7 +72,8 @@ struct PanelSource {
     ~PanelSource() = default;
 };
 
-// Everything but the lanes: `row_bias` has one value per row.
-void multiply(PanelSource &source, const Product &product, const float *row_bias, Range lanes, Range rows);
+// Everything but the lanes: `row_bias` has one value per row; negative results are multiplied by `negative_slope`.
+void multiply(PanelSource &source, const Product &product, const float *row_bias, float negative_slope, Range lanes,
+              Range rows);
 
 } // namespace sdcpu::SDCPU_VARIANT

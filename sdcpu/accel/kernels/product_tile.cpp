@@ -32,7 +32,7 @@ __attribute__((noinline)) void tile(int units, const Unit *panel, const Unit *ro
             for (int j = 0; j < vectors; j++) sums[r][j] = dot(sums[r][j], row_unit, lane_units[j]);
         }
     }
-    if (lanes == vectors * width && !finish.adds() && finish.factor == 1) {
+    if (lanes == vectors * width && !finish.changes()) {
 #pragma GCC unroll 8
         for (int r = 0; r < row_count; r++) {
 #pragma GCC unroll 4
@@ -55,6 +55,7 @@ __attribute__((noinline)) void tile(int units, const Unit *panel, const Unit *ro
             if (finish.accumulate) x = x + load_first(row + j * width, n);
             if (finish.lane_bias) x = x + load_first(finish.lane_bias + j * width, n);
             if (finish.residual) x = x + load_first(finish.residual + r * finish.residual_stride + j * width, n);
+            if (finish.negative_slope != 1) x = leaky_relu(x, finish.negative_slope);
             store_first(row + j * width, x, n);
         }
     }

@@ -10,6 +10,8 @@ namespace sdcpu::SDCPU_VARIANT {
 
 void multiply_weights(const Product &product, Range lanes, Range rows);
 void convolve(const Convolution &c, Range pixels, Range channels);
+bool is_narrow(const Convolution &c);
+void convolve_narrow(const Convolution &c, Range rows);
 void attend(const Attention &a, Range query_groups);
 
 extern const Kernels kernels = {
@@ -22,7 +24,11 @@ extern const Kernels kernels = {
     multiply_weights,
     convolve,
     attend,
+    is_narrow,
+    convolve_narrow,
     winograd_way,
+    winograd_has_large_tiles,
+    pixel_energies,
     winograd_blocks,
     winograd_weights_size,
     winograd_weights,
@@ -32,6 +38,7 @@ extern const Kernels kernels = {
     winograd_with_weights,
     winograd_with_tiles,
     silu_all,
+    leaky_relu_all,
     gelu_all,
     gelu_quick_all,
     multiply_gelu,

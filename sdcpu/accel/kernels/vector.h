@@ -43,6 +43,9 @@ SDCPU_INLINE Vector exp2(Vector x) {
     return times_power_of_2(p, whole);
 }
 
+// x where it is positive, slope * x elsewhere; slope <= 1
+SDCPU_INLINE Vector leaky_relu(Vector x, float slope) { return largest(x, x * fill(slope)); }
+
 SDCPU_INLINE Vector clamp(Vector x, float limit) { return largest(smallest(x, fill(limit)), fill(-limit)); }
 
 // x * sigmoid(steepness * x): silu with 1, the quick gelu with 1.702

@@ -31,6 +31,10 @@ SDCPU_INLINE void store_first(float *p, Vector v, int64_t n) {
 SDCPU_INLINE Vector load_bits(const float *p, uint32_t bits) {
     return bits == 0xff ? load(p) : _mm256_maskload_ps(p, mask_of_bits(bits));
 }
+SDCPU_INLINE void store_bits(float *p, Vector v, uint32_t bits) {
+    if (bits == 0xff) store(p, v);
+    else _mm256_maskstore_ps(p, mask_of_bits(bits), v);
+}
 SDCPU_INLINE Vector gather_bits(const float *p, const int *indices, uint32_t bits) {
     const __m256i places = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(indices));
     return _mm256_mask_i32gather_ps(zero(), p, places, _mm256_castsi256_ps(mask_of_bits(bits)), 4);
@@ -95,9 +99,6 @@ SDCPU_INLINE void interleave(Vector even, Vector odd, Vector &low, Vector &high)
     const Vector a = _mm256_unpacklo_ps(even, odd), b = _mm256_unpackhi_ps(even, odd);
     low = _mm256_permute2f128_ps(a, b, 0x20);
     high = _mm256_permute2f128_ps(a, b, 0x31);
-}
-SDCPU_INLINE Vector load_but_first(const float *p) {
-    return _mm256_maskload_ps(p, _mm256_setr_epi32(0, -1, -1, -1, -1, -1, -1, -1));
 }
 SDCPU_INLINE Vector every_ninth(const float *p) {
     return _mm256_i32gather_ps(p, _mm256_setr_epi32(0, 9, 18, 27, 36, 45, 54, 63), 4);

@@ -24,6 +24,9 @@ SDCPU_INLINE void store_first(float *p, Vector v, int64_t n) { _mm512_mask_store
 SDCPU_INLINE Vector load_bits(const float *p, uint32_t bits) {
     return _mm512_maskz_loadu_ps(static_cast<__mmask16>(bits), p);
 }
+SDCPU_INLINE void store_bits(float *p, Vector v, uint32_t bits) {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>(bits), v);
+}
 SDCPU_INLINE Vector gather_bits(const float *p, const int *indices, uint32_t bits) {
     return _mm512_mask_i32gather_ps(zero(), static_cast<__mmask16>(bits), _mm512_loadu_si512(indices), p, 4);
 }
@@ -83,7 +86,6 @@ SDCPU_INLINE void interleave(Vector even, Vector odd, Vector &low, Vector &high)
     low = _mm512_permutex2var_ps(even, first_half, odd);
     high = _mm512_permutex2var_ps(even, second_half, odd);
 }
-SDCPU_INLINE Vector load_but_first(const float *p) { return _mm512_maskz_loadu_ps(0xfffe, p); }
 // p[0], p[9], p[18], …
 SDCPU_INLINE Vector every_ninth(const float *p) {
     return _mm512_i32gather_ps(_mm512_set_epi32(135, 126, 117, 108, 99, 90, 81, 72, 63, 54, 45, 36, 27, 18, 9, 0), p,

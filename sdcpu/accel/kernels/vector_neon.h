@@ -42,6 +42,13 @@ SDCPU_INLINE Vector load_bits(const float *p, uint32_t bits) {
     if (bits & 8) v = vsetq_lane_f32(p[3], v, 3);
     return v;
 }
+SDCPU_INLINE void store_bits(float *p, Vector v, uint32_t bits) {
+    if (bits == 0xf) return store(p, v);
+    if (bits & 1) p[0] = vgetq_lane_f32(v, 0);
+    if (bits & 2) p[1] = vgetq_lane_f32(v, 1);
+    if (bits & 4) p[2] = vgetq_lane_f32(v, 2);
+    if (bits & 8) p[3] = vgetq_lane_f32(v, 3);
+}
 SDCPU_INLINE Vector gather_bits(const float *p, const int *indices, uint32_t bits) {
     Vector v = zero();
     if (bits & 1) v = vsetq_lane_f32(p[indices[0]], v, 0);
@@ -101,7 +108,6 @@ SDCPU_INLINE void interleave(Vector even, Vector odd, Vector &low, Vector &high)
     low = vzip1q_f32(even, odd);
     high = vzip2q_f32(even, odd);
 }
-SDCPU_INLINE Vector load_but_first(const float *p) { return load_bits(p, 0xe); }
 SDCPU_INLINE Vector every_ninth(const float *p) {
     static const int places[4] = {0, 9, 18, 27};
     return gather_bits(p, places, 0xf);

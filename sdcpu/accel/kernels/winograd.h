@@ -6,6 +6,8 @@
 namespace sdcpu::SDCPU_VARIANT {
 
 Winograd winograd_way(const Convolution &c);
+bool winograd_has_large_tiles(const Convolution &c);
+void pixel_energies(const Convolution &c, Range rows, float *most, float *total);
 size_t winograd_weights_size(const Convolution &c);
 int64_t winograd_blocks(const Convolution &c);
 void winograd_weights(const Convolution &c, Range channels, uint32_t *weights);

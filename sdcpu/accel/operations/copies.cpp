@@ -84,7 +84,17 @@ bool run_copy(const Task &task) {
         transpose_channels(task);
         return true;
     }
-    return false;
+    const size_t step = from->nb[0] / sizeof(float);
+    if (from->nb[0] % sizeof(float)) return false;
+    share_rows(task.team, row_count(t), t->ne[0], [&](int64_t r) {
+        float *out = floats(t) + r * t->ne[0];
+        const float *in = row_at(from, row_place(t, r));
+        if (step == 2) // the halves of a rotary embedding
+            for (int64_t i = 0; i < t->ne[0]; i++) out[i] = in[2 * i];
+        else
+            for (int64_t i = 0; i < t->ne[0]; i++) out[i] = in[static_cast<size_t>(i) * step];
+    });
+    return true;
 }
 
 bool run_concatenate(const Task &task) {

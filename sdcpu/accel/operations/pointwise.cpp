@@ -42,6 +42,14 @@ bool run_unary(const Task &task) {
     if (!is_contiguous_f32(t) || !is_contiguous_f32(t->src[0])) return false;
     const Kernels &k = task.kernels;
     const int function = t->op_params[0];
+    if (t->op == op_leaky_relu || function == unary_relu) {
+        const float slope = t->op == op_leaky_relu ? float_parameter(t, 0) : 0;
+        if (!(slope <= 1)) return false;
+        share_elements(task.team, element_count(t), [&](int64_t begin, int64_t end) {
+            k.leaky_relu(floats(t) + begin, floats(t->src[0]) + begin, end - begin, slope);
+        });
+        return true;
+    }
     const auto kernel = function == unary_silu         ? k.silu
                         : function == unary_gelu       ? k.gelu
                         : function == unary_gelu_quick ? k.gelu_quick

@@ -1,4 +1,6 @@
 // Matrix products: result[n][m] = sum over k of weights[m][k] * inputs[n][k], for each of up to two batch dimensions.
+#include <cstring>
+
 #include "../tensors.h"
 #include "grid.h"
 #include "operations.h"
@@ -107,6 +109,16 @@ bool product_runs(const ggml_tensor *t) {
 }
 
 bool run_product(const Task &task) {
+    if (const ggml_tensor *from = task.fusion.copied) {
+        const int64_t count = element_count(task.result), chunk = 1 << 16;
+        Share share = task.team.share((count + chunk - 1) / chunk);
+        for (Range piece; share.take(piece);) {
+            const int64_t begin = piece.begin * chunk, end = std::min(piece.end * chunk, count);
+            std::memcpy(floats(task.result) + begin, floats(from) + begin,
+                        static_cast<size_t>(end - begin) * sizeof(float));
+        }
+        return true;
+    }
     if (!product_runs(task.result)) return false;
     const Batch batch(task);
     if (suits_integers(task, batch)) {

@@ -45,13 +45,15 @@ OPERATIONS = {
     "reshape": 36,
     "view": 37,
     "soft_max": 46,
+    "im2col_3d": 54,
     "conv_2d": 55,
     "upscale": 62,
     "pad": 63,
+    "leaky_relu": 70,
     "flash_attn": 73,
     "unary": 86,
 }
-UNARIES = {"gelu": 8, "gelu_quick": 9, "silu": 10}
+UNARIES = {"relu": 6, "gelu": 8, "gelu_quick": 9, "silu": 10}
 COMPUTE = 16
 
 

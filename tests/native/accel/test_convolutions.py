@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.native.accel.graphs import (
+    UNARIES,
     VARIANTS,
     Array,
     Tensor,
@@ -82,7 +83,7 @@ def test_convolution_of_any_shape(
     assert relative_error(got, wanted) < MOST_ERROR[variant]
 
 
-WINOGRAD_SIZES = [(8, 16), (16, 16), (32, 32), (16, 32), (64, 32), (64, 64), (6, 96)]
+WINOGRAD_SIZES = [(8, 16), (16, 16), (32, 32), (16, 32), (64, 32), (64, 64), (6, 96), (11, 13)]
 """Height and width: in place with one or two blocks of tiles, and with shared weights."""
 
 
@@ -95,6 +96,50 @@ def test_winograd(variant: str, size: tuple[int, int], kind: str) -> None:
     weights = generator.standard_normal((45, 70, 3, 3))
     got, wanted = run(variant, pictures, weights, kind, 3, pad=(1, 1))
     assert relative_error(got, wanted) < MOST_ERROR[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@settings(max_examples=25, deadline=None)
+@given(
+    count=st.integers(1, 2),
+    channels=st.integers(16, 70).map(lambda half: 2 * half),
+    outputs=st.integers(32, 60),
+    height=st.integers(5, 50),
+    width=st.integers(8, 70),
+    threads=st.integers(1, 8),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_winograd_of_any_size(
+    variant: str,
+    count: int,
+    channels: int,
+    outputs: int,
+    height: int,
+    width: int,
+    threads: int,
+    seed: int,
+) -> None:
+    """Tiles that reach over the picture, and vectors of tiles over the end of a row."""
+    generator = np.random.default_rng(seed)
+    pictures = generator.standard_normal((count, channels, height, width)).astype(np.float32)
+    weights = generator.standard_normal((outputs, channels, 3, 3))
+    got, wanted = run(variant, pictures, weights, "f16", threads, pad=(1, 1))
+    assert relative_error(got, wanted) < MOST_ERROR[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("size", [(192, 192), (180, 250)])
+@pytest.mark.parametrize("is_smooth", [True, False])
+def test_winograd_of_a_large_picture(variant: str, size: tuple[int, int], is_smooth: bool) -> None:
+    """Tiles of 4 x 4 in every variant: with bf16 three times the error on noise."""
+    generator = np.random.default_rng(11)
+    pictures = generator.standard_normal((1, 34, *size)).astype(np.float32)
+    if is_smooth:
+        pictures = np.cumsum(np.cumsum(pictures, 2), 3)
+    weights = generator.standard_normal((33, 34, 3, 3))
+    got, wanted = run(variant, pictures, weights, "f16", 2, pad=(1, 1))
+    rounding = 1 if is_smooth or MOST_ERROR[variant] < 1e-3 else 2.5
+    assert relative_error(got, wanted) < rounding * MOST_ERROR[variant]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -134,7 +179,8 @@ def test_channels_with_outliers(variant: str, size: tuple[int, int]) -> None:
 def test_a_huge_pixel_does_not_spoil_its_neighbours(variant: str, strength: float) -> None:
     """Winograd's F(2x2, 3x3) needs no guard: a result is made of its own 3x3 inputs alone.
 
-    Larger tiles would add the error of a huge input to results that do not read it.
+    Larger tiles would add the error of a huge input to results that do not read it, so they are not
+    used for such pictures.
     """
     generator = np.random.default_rng(16)
     pictures = generator.standard_normal((1, 64, 32, 32)).astype(np.float32)
@@ -162,9 +208,54 @@ def test_bias_and_residual_join_the_convolution(variant: str, size: tuple[int, i
     out.operation("conv_2d", [weights, Tensor(pictures)], [1, 1, 1, 1, 1, 1])
     biased = in_place(out).operation("add", [out, Tensor(bias)])
     last = in_place(out).operation("add", [biased, Tensor(residual)])
+    relu = in_place(out).operation("unary", [last], [UNARIES["relu"]])
     assert compute(variant, [out, biased, last], 2) == [1, 2, 2]
     wanted = convolve(pictures, exact, pad=(1, 1)) + bias + residual
     assert relative_error(out.array, wanted) < MOST_ERROR[variant]
+    assert compute(variant, [out, biased, last, relu], 2) == [1, 2, 2, 2]
+    assert relative_error(out.array, np.maximum(wanted, 0)) < MOST_ERROR[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@settings(max_examples=15, deadline=None)
+@given(
+    count=st.integers(1, 2),
+    channels=st.integers(1, 30),
+    outputs=st.integers(1, 4),
+    height=st.integers(3, 10),
+    width=st.integers(16, 150),
+    kernel=st.sampled_from([1, 3, 5]),
+    dilation=st.integers(1, 2),
+    kind=st.sampled_from(["f16", "f32"]),
+    threads=st.integers(1, 8),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_few_output_channels(
+    variant: str,
+    count: int,
+    channels: int,
+    outputs: int,
+    height: int,
+    width: int,
+    kernel: int,
+    dilation: int,
+    kind: str,
+    threads: int,
+    seed: int,
+) -> None:
+    """The last convolution of a decoder: in 32 bits, whatever the variant."""
+    generator = np.random.default_rng(seed)
+    pictures = generator.standard_normal((count, channels, height, width)).astype(np.float32)
+    weights, exact = quantised(generator.standard_normal((outputs, channels, kernel, kernel)), kind)
+    bias = generator.standard_normal((1, outputs, 1, 1)).astype(np.float32)
+    pad = kernel // 2 * dilation
+    wanted = np.maximum(convolve(pictures, exact, (1, 1), (pad, pad), (dilation,) * 2) + bias, 0)
+    out = result(*wanted.shape)
+    out.operation("conv_2d", [weights, Tensor(pictures)], [1, 1, pad, pad, dilation, dilation])
+    biased = in_place(out).operation("add", [out, Tensor(bias)])
+    relu = in_place(out).operation("unary", [biased], [UNARIES["relu"]])
+    assert compute(variant, [out, biased, relu], threads) == [1, 2, 2]
+    np.testing.assert_allclose(out.array, wanted, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -175,3 +266,73 @@ def test_pictures_may_be_strided(variant: str) -> None:
     weights = generator.standard_normal((33, 40, 3, 3))
     got, wanted = run(variant, part, weights, "f16", 2, pad=(1, 1))
     assert relative_error(got, wanted) < MOST_ERROR[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@settings(max_examples=20, deadline=None)
+@given(
+    channels=st.sampled_from([8, 40]),
+    outputs=st.sampled_from([3, 33]),
+    height=st.integers(4, 20),
+    width=st.integers(4, 40),
+    depth=st.sampled_from([1, 3]),
+    kernel=st.sampled_from([1, 3]),
+    stride=st.integers(1, 2),
+    threads=st.integers(1, 8),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_convolution_over_time_of_one_frame(
+    variant: str,
+    channels: int,
+    outputs: int,
+    height: int,
+    width: int,
+    depth: int,
+    kernel: int,
+    stride: int,
+    threads: int,
+    seed: int,
+) -> None:
+    """Padding, im2col of three dimensions and product, as the engine makes it of Wan's decoder."""
+    generator = np.random.default_rng(seed)
+    border = kernel // 2
+    picture = generator.standard_normal((channels, 1, height, width)).astype(np.float32)
+    volume = generator.standard_normal((outputs * channels, depth, kernel, kernel))
+    weights, exact = quantised(volume, "f16")
+    padded = result(channels, depth, height + 2 * border, width + 2 * border)
+    pads = [border, border, border, border, depth - 1, 0, 0, 0]
+    padded.operation("pad", [Tensor(picture)], pads)
+    last_slices = exact.reshape(outputs, channels, depth, kernel, kernel)[:, :, -1]
+    wanted = convolve(picture[:, 0][None], last_slices, (stride, stride), (border, border))
+    rows, columns = wanted.shape[2:]
+    size = channels * depth * kernel * kernel
+    matrix = Tensor(np.zeros((1, rows, columns, size), np.float16), "f16")
+    numbers = [stride, stride, 1, 0, 0, 0, 1, 1, 1, channels]
+    matrix.operation("im2col_3d", [weights, padded], numbers)
+    flat = Tensor(matrix.array.reshape(rows * columns, size), "f16")
+    flat.operation("reshape", [matrix]).viewing(matrix)
+    kernels = Tensor(weights.array.reshape(outputs, size), "f16")
+    kernels.operation("reshape", [weights]).viewing(weights)
+    out = result(outputs, rows * columns).operation("mul_mat", [flat, kernels])
+    computed = compute(variant, [padded, matrix, flat, kernels, out], threads)
+    slices = 2 * outputs * size // depth if depth > 1 else 0
+    fits = 4 * wanted.size + slices <= matrix.array.nbytes
+    assert computed[:2] == [1, int(fits)]
+    if fits:
+        assert computed[4] == 1
+        assert relative_error(out.array.reshape(wanted.shape), wanted) < MOST_ERROR[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("size", [(9, 11), (32, 32)])
+def test_leaky_relu_joins_the_convolution(variant: str, size: tuple[int, int]) -> None:
+    generator = np.random.default_rng(12)
+    pictures = generator.standard_normal((1, 40, *size)).astype(np.float32)
+    weights, exact = quantised(generator.standard_normal((50, 40, 3, 3)), "f16")
+    out = result(1, 50, *size)
+    out.operation("conv_2d", [weights, Tensor(pictures)], [1, 1, 1, 1, 1, 1])
+    leaky = in_place(out).operation("leaky_relu", [out], [0.2])
+    assert compute(variant, [out, leaky], 2) == [1, 2]
+    wanted = convolve(pictures, exact, pad=(1, 1))
+    wanted = np.where(wanted < 0, 0.2 * wanted, wanted)
+    assert relative_error(out.array, wanted) < MOST_ERROR[variant]

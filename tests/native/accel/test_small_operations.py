@@ -254,3 +254,25 @@ def test_a_result_with_two_readers_is_not_fused(variant: str) -> None:
     reader = result(8, 64).operation("add", [scaled, norm])
     assert compute(variant, [norm, scaled, reader], 2) == [1, 1, 1]
     np.testing.assert_array_equal(reader.array, scaled.array + norm.array)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@given(count=st.integers(1, 40_000), threads=any_threads, seed=any_seed)
+@settings(max_examples=10, deadline=None)
+def test_leaky_relu(variant: str, count: int, threads: int, seed: int) -> None:
+    values = normal(seed, count)
+    out = result(count).operation("leaky_relu", [Tensor(values)], [0.2])
+    assert compute(variant, [out], threads) == [1]
+    wanted = np.where(values < 0, np.float32(0.2) * values, values)
+    np.testing.assert_allclose(out.array, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("axes", [(3, 1, 2, 0), (3, 0, 2, 1), (2, 3, 0, 1)])
+def test_copy_of_any_permutation(variant: str, axes: tuple[int, int, int, int]) -> None:
+    """A rotary embedding takes pairs apart: the fastest dimension goes to the end."""
+    values = normal(5, 7, 6, 30, 2)
+    permuted = values.transpose(axes)
+    out = result(*permuted.shape).operation("cont", [Tensor(permuted)])
+    assert compute(variant, [out], 3) == [1]
+    np.testing.assert_array_equal(out.array, permuted)
