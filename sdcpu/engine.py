@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from sdcpu.accel import door_inside, load_door
+from sdcpu.accel import door_inside, is_inside, load_door
 from sdcpu.binding import BINDING, BINDING_VERSION
 from sdcpu.builds import library_to_load
 from sdcpu.errors import (
@@ -106,6 +106,8 @@ class NativeEngine:
         if self._door is not None:
             kernels = self._door.kernels(native._lib._name)
             problem = self._door.problem(native._lib._name)
+        elif is_inside(Path(native._lib._name)):
+            problem = "the engine holds those of another version of sdcpu: compile it anew"
         if problem:
             notes.append(f"Our kernels stay off, because {problem}.")
         version = native.sd_version().decode()

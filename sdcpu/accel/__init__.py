@@ -19,6 +19,14 @@ Way = Literal["", "interposed", "inside"]
 _MARK = "sdcpu-kernels.txt"
 """Lies beside an engine that was compiled with our code: looking through its library would take
 longer than all else at the start."""
+_FUNCTIONS = (
+    "sdcpu_accel_variant",
+    "sdcpu_accel_problem",
+    "sdcpu_accel_print_profile",
+    "sdcpu_door_ready",
+    "sdcpu_door_cancel",
+)
+"""What the native code exports for `Door`."""
 
 
 def library_path() -> Path | None:
@@ -106,5 +114,5 @@ def load_door(engine_library: Path | None = None) -> Door | None:
 
 
 def door_inside(engine: ctypes.CDLL) -> Door | None:
-    """Our code in this loaded engine; None where it was compiled without."""
-    return Door(engine, "inside") if hasattr(engine, "sdcpu_accel_variant") else None
+    """Our code in this loaded engine; None where it has none, or that of another version."""
+    return Door(engine, "inside") if all(hasattr(engine, name) for name in _FUNCTIONS) else None

@@ -3,6 +3,19 @@
 
 include(CheckCXXCompilerFlag)
 
+# No contraction: a * b + c is one instruction only where the source says so, so that all compilers round alike.
+if("${CMAKE_CXX_COMPILER_FRONTEND_VARIANT}" STREQUAL "MSVC") # clang-cl, which hands on what follows /clang:
+  set(_sdcpu_options -W3 /clang:-ffp-contract=off)
+  set(_sdcpu_kernel_options /clang:-O3)
+else()
+  set(_sdcpu_options -Wall -Wextra -ffp-contract=off)
+  set(_sdcpu_kernel_options -O3)
+endif()
+if(MINGW AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # On Windows GCC takes the stack to be aligned for large vectors when it is not (gcc bug 54412).
+  list(APPEND _sdcpu_kernel_options -Wa,-muse-unaligned-vector-move)
+endif()
+
 # Compiles all that both need, and the sources that are given, and links it into a target.
 function(sdcpu_add_kernels target)
   set(sources check.cpp door.cpp engine.cpp fusion.cpp graph.cpp hooks.cpp memory.cpp platform.cpp processor.cpp
@@ -71,7 +84,7 @@ function(_sdcpu_add_variant target variant)
   _sdcpu_compile(${target} kernels_${variant} ${KERNELS_SOURCES})
   target_compile_definitions(kernels_${variant} PRIVATE SDCPU_VARIANT=${variant})
   # GCC 12 takes the undefined registers inside its own intrinsics for mistakes (gcc bug 105593).
-  target_compile_options(kernels_${variant} PRIVATE -O3 ${KERNELS_FLAGS} -Wno-uninitialized
+  target_compile_options(kernels_${variant} PRIVATE ${_sdcpu_kernel_options} ${KERNELS_FLAGS} -Wno-uninitialized
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 endfunction()
 
@@ -81,7 +94,6 @@ function(_sdcpu_compile target name)
   add_library(${name} OBJECT ${ARGN})
   set_target_properties(${name} PROPERTIES CXX_STANDARD 17 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF
     CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON POSITION_INDEPENDENT_CODE ON)
-  # No contraction: a * b + c is one instruction only where the source says so, so that all compilers round alike.
-  target_compile_options(${name} PRIVATE -Wall -Wextra -ffp-contract=off)
+  target_compile_options(${name} PRIVATE ${_sdcpu_options})
   target_link_libraries(${target} PRIVATE ${name})
 endfunction()

@@ -1,4 +1,4 @@
-// What systems and compilers call differently; the kernels' share of it is kernels/compiler.h.
+// What systems and compilers call differently: GCC, Clang, Apple's and the clang-cl of Visual Studio.
 #pragma once
 
 #include <cstddef>
@@ -10,12 +10,7 @@
 #endif
 
 // The address to which the function returns that this is written in: inside its caller.
-#if defined(_MSC_VER)
-#include <intrin.h>
-#define SDCPU_CALLER _ReturnAddress()
-#else
 #define SDCPU_CALLER __builtin_return_address(0)
-#endif
 
 namespace sdcpu {
 

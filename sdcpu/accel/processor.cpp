@@ -1,8 +1,6 @@
 #include "processor.h"
 
-#if defined(_MSC_VER) && defined(_M_X64)
-#include <intrin.h>
-#elif defined(__x86_64__)
+#if defined(__x86_64__)
 #include <cpuid.h>
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
@@ -12,7 +10,7 @@
 
 namespace sdcpu {
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__x86_64__)
 
 namespace {
 
@@ -23,28 +21,15 @@ struct Registers {
 // The instruction CPUID; zeros for a leaf that the processor does not have.
 Registers cpuid(unsigned leaf, unsigned part) {
     Registers r;
-#if defined(_MSC_VER)
-    int values[4];
-    __cpuid(values, 0);
-    if (static_cast<unsigned>(values[0]) < leaf) return r;
-    __cpuidex(values, static_cast<int>(leaf), static_cast<int>(part));
-    r = {static_cast<unsigned>(values[0]), static_cast<unsigned>(values[1]), static_cast<unsigned>(values[2]),
-         static_cast<unsigned>(values[3])};
-#else
     __get_cpuid_count(leaf, part, &r.a, &r.b, &r.c, &r.d);
-#endif
     return r;
 }
 
 // The registers that the operating system keeps for each thread; only where CPUID says that it does so.
 unsigned kept_registers() {
-#if defined(_MSC_VER)
-    return static_cast<unsigned>(_xgetbv(0));
-#else
     unsigned low, high;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return low;
-#endif
 }
 
 bool has_all(unsigned bits, unsigned wanted) { return (bits & wanted) == wanted; }

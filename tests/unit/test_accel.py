@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,6 +34,18 @@ def test_kernels_are_there_in_either_way(
 @pytest.mark.skipif(accel.library_path() is None, reason="the native library was not built")
 def test_nothing_is_interposed_before_an_engine_that_has_the_kernels(engine: Path) -> None:
     assert accel.load_door(engine) is None
+
+
+def test_an_engine_with_the_kernels_of_another_version_is_used_without_them() -> None:
+    offered = {name: object() for name in accel._FUNCTIONS}
+    del offered["sdcpu_accel_print_profile"]
+    assert accel.door_inside(SimpleNamespace(**offered)) is None  # type: ignore[arg-type]
+
+
+def test_the_native_code_exports_what_is_asked_for() -> None:
+    text = (SOURCES / "hooks.cpp").read_text()
+    exported = set(re.findall(r"SDCPU_EXPORTED .*?(sdcpu_\w+)\(", text))
+    assert exported == set(accel._FUNCTIONS)
 
 
 def test_cmake_arguments_survive_a_folder_with_blanks(
