@@ -12,9 +12,9 @@ from sdcpu.accel import library_path
 from sdcpu.builds import find_build
 from sdcpu.settings import load_settings
 
-LEAST = 35.0
-"""Decibels, of the latent after a step and of the picture, as for the demo model with 8-bit
-products. Guidance makes the difference of two predictions larger, and what was rounded in it."""
+LEAST = 30.0
+"""Decibels, of the latent after a step and of the picture, with 8-bit products and random weights.
+Guidance makes the difference of two predictions larger, and what was rounded in it."""
 
 pytestmark = [
     pytest.mark.slow,
