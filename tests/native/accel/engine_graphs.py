@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -13,8 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdcpu.accel import library_path
-from tests.native.accel.graphs import TYPES, Array, CTensor, quantised_bytes
+from tests.native.accel.graphs import TYPES, VARIANTS, Array, CTensor, library_file, quantised_bytes
 
 Handle = Any
 """A `struct ggml_tensor *`."""
@@ -52,14 +50,13 @@ class Libraries:
         function.restype = returns
         return function(*[_as_c(argument) for argument in arguments])
 
-    def choose(self, variant: str) -> None:
-        """From now on compute with these kernels, or with the engine's own ("off")."""
+    def can_choose(self, variant: str) -> bool:
+        """From now on compute with these kernels, or with the engine's own ("off"), if possible."""
         nothing = ctypes.c_void_p()
         chosen = self.ours.sdcpu_accel_test_compute(variant.encode(), nothing, 0, 1, nothing)
-        if chosen != variant.encode():
-            pytest.skip(f"this processor has no {variant} kernels")
         problem = self.ours.sdcpu_accel_problem(self.path).decode()
         assert not problem, problem
+        return bool(chosen == variant.encode())
 
 
 def _as_c(argument: Any) -> Any:
@@ -70,16 +67,29 @@ def _as_c(argument: Any) -> Any:
     return argument
 
 
+def engine_path() -> Path:
+    """The engine's library, found without importing the binding."""
+    found = importlib.util.find_spec("stable_diffusion_cpp")
+    if found is None or found.origin is None:
+        pytest.skip("the binding is not installed")
+    return next((Path(found.origin).parent / "lib").glob("libstable-diffusion*"))
+
+
 @cache
 def libraries() -> Libraries:
     """Load both libraries once; the test is skipped where one of them is missing."""
-    ours = os.environ.get("SDCPU_ACCEL_TEST_LIBRARY") or library_path()
-    found = importlib.util.find_spec("stable_diffusion_cpp")
-    folder = Path(found.origin).parent / "lib" if found and found.origin else Path()
-    engines = sorted(folder.glob("libstable-diffusion.so"))
-    if ours is None or not engines:
-        pytest.skip("the native library was not built: no C++ compiler, or not Linux")
-    return Libraries(Path(ours), engines[0])
+    return Libraries(library_file(), engine_path())
+
+
+def usable_variants() -> list[str]:
+    """The kernels that this processor runs."""
+    return [variant for variant in VARIANTS if libraries().can_choose(variant)]
+
+
+def require(variant: str) -> None:
+    """Skip the test where this processor lacks the kernels."""
+    if not libraries().can_choose(variant):
+        pytest.skip(f"this processor has no {variant} kernels")
 
 
 class Graph:
@@ -121,6 +131,13 @@ class Graph:
         self._contents.append((tensor, np.ascontiguousarray(raw)))
         return tensor
 
+    def integers(self, values: Array) -> Handle:
+        """A row of 32-bit integers."""
+        i32 = 26
+        tensor = self._tensor("ggml_new_tensor_4d", self._leaves, i32, len(values), 1, 1, 1)
+        self._contents.append((tensor, values.astype(np.int32)))
+        return tensor
+
     def do(self, name: str, *arguments: Any) -> Handle:
         """The result of an operation: the engine's function `ggml_NAME`."""
         return self._tensor(f"ggml_{name}", self._nodes, *arguments)
@@ -135,20 +152,32 @@ class Graph:
         self._libraries.call("ggml_set_output", tensor, returns=None)
         self.outputs.append(tensor)
 
-    def compute(self, variant: str, threads: int = 1) -> list[Array]:
-        """Compute all outputs with these kernels, "off" for the engine's own."""
+    def compute(self, variant: str, threads: int = 1, *, disturbed: float = 0) -> list[Array]:
+        """Compute all outputs with these kernels, "off" for the engine's own.
+
+        Args:
+            disturbed: by which part of itself every value of a leaf of f32 is changed at random.
+        """
+        assert self.run(variant, threads, disturbed=disturbed) == 0
+        return [self.values(tensor) for tensor in self.outputs]
+
+    def run(self, variant: str, threads: int = 1, *, disturbed: float = 0) -> int:
+        """Compute, and return the engine's `enum ggml_status`: 0 done, 1 cancelled."""
         call = self._libraries.call
         if self._graph is None:
             self._build()
-        self._libraries.choose(variant)
+        assert self._libraries.can_choose(variant), f"this processor has no {variant} kernels"
         for tensor, raw in self._contents:
-            if tensor.contents.data:  # else nothing reads it
-                ctypes.memmove(tensor.contents.data, raw.ctypes.data, raw.nbytes)
+            if not tensor.contents.data:  # nothing reads it
+                continue
+            changed = raw
+            if disturbed and raw.dtype == np.float32:
+                changed = _disturbed(raw, disturbed)
+            ctypes.memmove(tensor.contents.data, changed.ctypes.data, changed.nbytes)
         call("ggml_backend_cpu_set_n_threads", self._libraries.backend, threads, returns=None)
-        compute = self._libraries.ours.ggml_backend_graph_compute
-        status = compute(self._libraries.backend, self._graph)
-        assert status == 0
-        return [self.values(tensor) for tensor in self.outputs]
+        return int(
+            self._libraries.ours.ggml_backend_graph_compute(self._libraries.backend, self._graph)
+        )
 
     def values(self, tensor: Handle) -> Array:
         """What a contiguous tensor of f32 or f16 holds; slowest dimension first."""
@@ -178,6 +207,11 @@ class Graph:
 
     def _tensor(self, function: str, *arguments: Any) -> Handle:
         return self._libraries.call(function, *arguments, returns=ctypes.POINTER(CTensor))
+
+
+def _disturbed(values: Array, part: float) -> Array:
+    noise = np.random.default_rng(1).standard_normal(values.shape)
+    return (values * (1 + part * noise)).astype(np.float32)
 
 
 def shape_of(tensor: Handle) -> tuple[int, int, int, int]:

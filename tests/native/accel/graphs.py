@@ -144,12 +144,17 @@ def in_place(of: Tensor) -> Tensor:
     return Tensor(of.array)
 
 
-def library() -> ctypes.CDLL:
+def library_file() -> Path:
     """The library under test: SDCPU_ACCEL_TEST_LIBRARY, or the installed one."""
     path = os.environ.get("SDCPU_ACCEL_TEST_LIBRARY") or library_path()
     if path is None:
         pytest.skip("the native library was not built: no C++ compiler, or not Linux")
-    loaded = ctypes.CDLL(str(Path(path)))
+    return Path(path)
+
+
+def library() -> ctypes.CDLL:
+    """The library under test, loaded."""
+    loaded = ctypes.CDLL(str(library_file()))
     loaded.sdcpu_accel_test_compute.restype = ctypes.c_char_p
     return loaded
 

@@ -66,7 +66,7 @@ def sigmoid(x: Array) -> Array:
 FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "silu": lambda x: x * sigmoid(x),
     "gelu": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
-    "relu": lambda x: np.maximum(x, 0),
+    "relu": lambda x: np.where(x > 0, x, 0.0),  # of what is not a number too, as in the engine
     "gelu_quick": lambda x: x * sigmoid(1.702 * x),
 }
 """The activations; `gelu` is its tanh form, as in the engine."""

@@ -13,6 +13,7 @@ from tests.native.accel.graphs import (
     compute,
     in_place,
     quantised,
+    relative_error,
     result,
 )
 
@@ -170,6 +171,23 @@ def test_bias_and_residual_join_the_product(variant: str, kind: str) -> None:
     wanted = inputs.astype(np.float64) @ exact.T + bias + residual
     error = np.abs(out.array - wanted)
     assert (error <= most_error(variant, kind, exact, inputs) + 1e-6 * np.abs(wanted)).all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_channel_far_larger_than_its_neighbours_costs_them_nothing(
+    variant: str, threads: int
+) -> None:
+    """As behind a norm that scales it up: its weights are as much smaller than the others."""
+    generator = np.random.default_rng(17)
+    values = generator.standard_normal((50, 320))
+    values[:, ::32] = 0
+    weights, exact = quantised(values, "q8_0")
+    inputs = generator.standard_normal((60, 320)).astype(np.float32)
+    inputs[:, ::32] *= 300
+    out = result(60, 50).operation("mul_mat", [weights, Tensor(inputs)])
+    assert compute(variant, [out], threads) == [1]
+    assert relative_error(out.array, inputs.astype(np.float64) @ exact.T) < 6e-3
 
 
 def test_products_of_few_rows_are_left_to_the_engine() -> None:
