@@ -34,6 +34,7 @@ from sdcpu.native import (
     PREVIEWS,
     check_layout,
     check_request,
+    compute_devices,
     context_parameters,
     copy_pixels,
     existing_file,
@@ -118,6 +119,7 @@ class NativeEngine:
             cancels_in_place=self._cancels_in_place,
             kernels=kernels,
             kernels_way=self._door.way if self._door is not None else "",
+            devices=compute_devices(native),
             notes=tuple(notes),
         )
 

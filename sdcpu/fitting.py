@@ -14,6 +14,7 @@ from itertools import product
 from sdcpu.buffers import Decoder
 from sdcpu.errors import InvalidRequestError, NotEnoughMemoryError
 from sdcpu.figures import size_text
+from sdcpu.gpus import Gpu
 from sdcpu.hardware import Hardware
 from sdcpu.images import ImageRequest
 from sdcpu.memory import MemoryEstimate, Way, is_decoder_tensor, predict_memory
@@ -64,6 +65,8 @@ class Scene:
     """Whether kernels of ours compute: with them the economical ways are the fastest, too."""
     conv_direct: bool = False
     """Whether the engine's own convolutions are faster without im2col on this machine."""
+    on_card: bool = False
+    """Whether a card computes, where flash attention is the fastest, and im2col is, too."""
 
     def memory(self, way: Way) -> MemoryEstimate:
         """What a picture made this way takes."""
@@ -94,6 +97,16 @@ def find_room(hardware: Hardware, memory_limit: int | None, memory_held: int) ->
     if memory_limit is not None:
         rooms.append(Room(size=memory_limit, name="memory allowed", can_be_raised=True))
     return min(rooms, key=lambda room: room.size)
+
+
+def find_room_on(card: Gpu) -> Room:
+    """The memory of a card that is free, or all of it where the driver does not tell.
+
+    It was free before our engine took any of it: a card is asked once, at the beginning.
+    """
+    free = card.memory_total if card.memory_free is None else card.memory_free
+    name = f"free memory on the {card.name}"
+    return Room(size=free or UNKNOWN_MEMORY, name=name, can_be_raised=False)
 
 
 def find_way(scene: Scene, request: ImageRequest, *, may_fall_back: bool, room: Room) -> Fitting:
@@ -154,7 +167,7 @@ def _ways(scene: Scene, request: ImageRequest, decoders: tuple[Decoder, ...]) ->
     tiny_preview = request.preview == "tae"
     longest = max(width, height) // 8
     tiles = (0, *(size for size in TILE_SIZES if size < longest))
-    flash_attention = (True,) if scene.own_kernels else (False, True)
+    flash_attention = (True,) if scene.own_kernels or scene.on_card else (False, True)
     for decoder, tile_size, flash in product(decoders, tiles, flash_attention):
         yield Way(
             width=width,
@@ -164,8 +177,10 @@ def _ways(scene: Scene, request: ImageRequest, decoders: tuple[Decoder, ...]) ->
             tile_size=tile_size,
             flash_attention=flash,
             own_kernels=scene.own_kernels,
+            on_card=scene.on_card,
             # Beside the scores, which flash attention does away with, im2col hardly counts.
-            diffusion_conv_direct=flash or scene.conv_direct,
+            diffusion_conv_direct=(flash or scene.conv_direct) and not scene.on_card,
+            vae_conv_direct=not scene.on_card,
             encodes=request.init_image is not None or bool(request.ref_images),
             references=len(request.ref_images),
             control=request.control_image is not None,

@@ -10,31 +10,37 @@ from pathlib import Path
 from typing import Any, Self
 
 from sdcpu.accel import are_kernels_there
-from sdcpu.builds import Build, find_build
+from sdcpu.builds import Build
 from sdcpu.catalog import Catalog
 from sdcpu.default_model import Choice, choose_model, shipped_model
+from sdcpu.engine_choice import EngineChoice, check_devices
 from sdcpu.errors import (
+    BuildUnusableError,
     CancelledError,
     DownloadError,
     EngineBusyError,
+    EngineError,
     InvalidRequestError,
     NotEnoughMemoryError,
+    SdcpuError,
 )
 from sdcpu.events import DownloadProgress, Preview, Progress
 from sdcpu.hardware import detect_hardware, process_memory
 from sdcpu.images import GeneratedImage, ImageRequest
 from sdcpu.jobs import (
     check_inputs,
+    check_threads,
     engine_job,
     engine_load,
     finished_picture,
     preview_picture,
+    progress_event,
     weights_of_loras,
 )
 from sdcpu.kernels import OFF
 from sdcpu.measurements import Measurements
 from sdcpu.models import Model
-from sdcpu.plan import EnginePlan
+from sdcpu.plan import EnginePlan, with_reason
 from sdcpu.plan import make_plan as decide
 from sdcpu.process import EngineProcess
 from sdcpu.protocol import Drawn, Finished, Generate, Load, Previewed, Quantize, Reached
@@ -69,6 +75,7 @@ class ImageGenerator:
         threads: int | None = None,
         memory_limit: int | str | None = None,
         build: str | None = None,
+        device: int | None = None,
         accel: str | None = None,
         offline: bool | None = None,
         settings: Settings | None = None,
@@ -86,18 +93,21 @@ class ImageGenerator:
             threads=settings.threads if threads is None else threads,
             memory_limit=settings.memory_limit if limit is None else limit,
             build=settings.build if build is None else build,
+            device=settings.device if device is None else device,
             accel=settings.accel if accel is None else accel,
             offline=settings.offline if offline is None else offline,
         )
-        _check_threads(self._settings.threads)
+        check_threads(self._settings.threads)
         self._name = settings.default_model if model is None else model
         self._catalog = Catalog(self._settings)
         self._measurements = Measurements(self._settings.state_folder)
         self._tuning = tuning
         self._process: EngineProcess | None = None
         self._kernels = OFF
+        self._engines = EngineChoice(self._settings)
         self._choice: Choice | None = None
         self._busy = threading.Lock()
+        self._pictures_done = 0
         self._cancelled = threading.Event()
 
     def __enter__(self) -> Self:
@@ -189,15 +199,38 @@ class ImageGenerator:
             if plan is None or choice != known or self._catalog.locate(choice.model) != here:
                 plan = self._planned(choice, request)
                 yield plan
-            started = self._running(plan.build, plan.kernels).start()
-            if started.kernels != plan.kernels:
-                # An engine that our kernels do not know: what suits them would cost time now.
-                self._settings = replace(self._settings, accel=OFF)
-                plan = self._planned(choice, request)
-                yield plan
-            yield from self._drawn(plan)
+            self._pictures_done = 0
+            try:
+                yield from self._started_and_drawn(choice, plan)
+            except (BuildUnusableError, EngineError) as error:
+                if not plan.build.is_gpu or isinstance(error, EngineBusyError):
+                    raise
+                yield from self._drawn_by_processor(choice, plan, request, error)
         finally:
             self._busy.release()
+
+    def _started_and_drawn(self, choice: Choice, plan: EnginePlan) -> Iterator[Event]:
+        started = self._running(plan.build, plan.kernels).start()
+        check_devices(plan.build, started)
+        if started.kernels != plan.kernels:
+            # An engine that our kernels do not know: what suits them would cost time now.
+            self._settings = replace(self._settings, accel=OFF)
+            plan = self._planned(choice, plan.request)
+            yield plan
+        yield from self._drawn(plan)
+
+    def _drawn_by_processor(
+        self, choice: Choice, failed: EnginePlan, request: ImageRequest, error: SdcpuError
+    ) -> Iterator[Event]:
+        """Draw what a card left undone: one that is lost or full must not cost the picture."""
+        self.close()
+        self._engines.give_up_cards()
+        done = self._pictures_done
+        left = replace(request, seed=(request.seed or 0) + done, count=request.count - done)
+        name = failed.card.name if failed.card else failed.build.name
+        reason = f"The {name} failed, so the processor draws: {error.message}"
+        yield (plan := with_reason(self._planned(choice, left), reason))
+        yield from self._started_and_drawn(choice, plan)
 
     def _chosen(self) -> Choice:
         if self._choice is None:
@@ -221,16 +254,29 @@ class ImageGenerator:
         return True
 
     def _planned(self, choice: Choice, request: ImageRequest) -> EnginePlan:
-        located = self._catalog.locate(choice.model)
+        build = self._engines.build()
+        try:
+            plan = self._decided(choice.model, request, build)
+        except NotEnoughMemoryError as error:
+            if not build.is_gpu or self._engines.asked_for:
+                raise
+            self._engines.give_up_cards()
+            plan = with_reason(
+                self._decided(choice.model, request, self._engines.build()),
+                f"The processor draws, because the card's memory is too small: {error.message}",
+            )
+        return with_reason(plan, choice.reason) if choice.reason else plan
+
+    def _decided(self, model: Model, request: ImageRequest, build: Build) -> EnginePlan:
+        located = self._catalog.locate(model)
         hardware = detect_hardware()
-        build = find_build(self._settings.build, self._settings)
         remembered = Tunings(self._settings.state_folder)
-        plan = decide(
-            choice.model,
+        return decide(
+            model,
             request,
             hardware,
             build,
-            headers=self._catalog.headers(choice.model),
+            headers=self._catalog.headers(model),
             measurements=self._measurements,
             threads=self._settings.threads,
             memory_limit=self._settings.memory_limit,
@@ -240,13 +286,7 @@ class ImageGenerator:
             kernels_built=are_kernels_there(build.library),
             tuning=self._tuning or remembered.find(circumstances_of(hardware, build)),
             missing_files=[file for file, path in located.items() if path is None],
-        )
-        if not choice.reason:
-            return plan
-        return replace(
-            plan,
-            surprises=(choice.reason, *plan.surprises),
-            reasons=(choice.reason, *plan.reasons),
+            card=self._engines.card(build),
         )
 
     def _fetched(self, choice: Choice) -> Generator[DownloadProgress, None, Choice]:
@@ -289,14 +329,15 @@ class ImageGenerator:
                 raise CancelledError("Cancelled before the picture was begun.")
             for answer in process.run(message):
                 if isinstance(answer, Reached):
-                    yield _progress(answer, watch, plan.request.count)
+                    yield progress_event(answer, watch, plan.request.count)
                 elif isinstance(answer, Previewed):
                     yield preview_picture(answer)
                 elif isinstance(answer, Drawn):
+                    self._pictures_done += 1
                     yield finished_picture(
                         plan,
                         answer.pixels,
-                        index=answer.index,
+                        index=self._pictures_done - 1,
                         seed=answer.seed,
                         seconds=watch.seconds,
                     )
@@ -309,13 +350,14 @@ class ImageGenerator:
         if self._process and (self._process.library, self._kernels) != (build.library, kernels):
             self.close()
         if self._process is None:
-            environment = child_environment(SDCPU_ACCEL=kernels)
+            device = self._engines.environment(build)
+            environment = child_environment(SDCPU_ACCEL=kernels, **device)
             self._process = EngineProcess(library=build.library, environment=environment)
             self._kernels = kernels
         return self._process
 
     def _quantize(self, source: Path, target: Path, tensor_type: str) -> None:
-        process = self._running(find_build(self._settings.build, self._settings), OFF)
+        process = self._running(self._engines.build(), OFF)
         message = Quantize(source=str(source), target=str(target), tensor_type=tensor_type)
         for _ in process.run(message):
             pass
@@ -356,20 +398,3 @@ def _request(prompt: str, options: dict[str, Any]) -> ImageRequest:
 
 def _with_seed(request: ImageRequest) -> ImageRequest:
     return replace(request, seed=secrets.randbits(_RANDOM_SEED_BITS))
-
-
-def _check_threads(threads: int | None) -> None:
-    if threads is not None and not 1 <= threads <= 1024:
-        raise InvalidRequestError(f"{threads} threads cannot be; give a number from 1 to 1024.")
-
-
-def _progress(reached: Reached, watch: Stopwatch, pictures: int) -> Progress:
-    seconds_left = watch.reached(reached.stage, reached.step, reached.steps, reached.picture)
-    return Progress(
-        stage=reached.stage,
-        step=reached.step,
-        steps=reached.steps,
-        picture=reached.picture,
-        pictures=pictures,
-        seconds_left=seconds_left,
-    )

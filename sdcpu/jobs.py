@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdcpu.errors import InvalidRequestError
-from sdcpu.events import Preview
+from sdcpu.events import Preview, Progress
 from sdcpu.families import FileRole
 from sdcpu.images import GeneratedImage, ImageRequest
 from sdcpu.inputs import read_picture
 from sdcpu.models import Model, ModelFile
-from sdcpu.protocol import GenerateSettings, LoadSettings, LoraFile, Pixels, Previewed
+from sdcpu.protocol import GenerateSettings, LoadSettings, LoraFile, Pixels, Previewed, Reached
+from sdcpu.stopwatch import Stopwatch
 from sdcpu.weights import read_header
 
 if TYPE_CHECKING:
@@ -82,6 +83,16 @@ def check_inputs(request: ImageRequest, model: Model) -> None:
         read_header(Path(name))
 
 
+def check_threads(threads: int | None) -> None:
+    """Make sure that a number of threads can be.
+
+    Raises:
+        InvalidRequestError: it cannot.
+    """
+    if threads is not None and not 1 <= threads <= 1024:
+        raise InvalidRequestError(f"{threads} threads cannot be; give a number from 1 to 1024.")
+
+
 def weights_of_loras(request: ImageRequest) -> int:
     """Add up the bytes of weights in the LoRA files that a request names.
 
@@ -147,6 +158,19 @@ def finished_picture(
         index=index,
         seconds=seconds,
         recipe=recipe_of(request, plan),
+    )
+
+
+def progress_event(reached: Reached, watch: Stopwatch, pictures: int) -> Progress:
+    """How far the picture is, as the library tells it."""
+    seconds_left = watch.reached(reached.stage, reached.step, reached.steps, reached.picture)
+    return Progress(
+        stage=reached.stage,
+        step=reached.step,
+        steps=reached.steps,
+        picture=reached.picture,
+        pictures=pictures,
+        seconds_left=seconds_left,
     )
 
 

@@ -24,6 +24,8 @@ areas of its threads (16 MiB of them for direct convolutions) and what malloc ke
 KERNEL_WORK_AREAS = 40 * MIB
 """What kernels of ours take beside the engine: packed tiles and transformed weights, per thread and
 shared; 27 to 51 MiB were measured with Stable Diffusion 1.5 at 256x256 and 512x512."""
+CARD_CONTEXT = 600 * MIB
+"""What the driver and its libraries take on a card before any model."""
 BYTES_PER_PIXEL_DECODED = 3 * 4 + 2 * 3
 """The picture that was just decoded: its floats, the engine's bytes, the bytes on their way."""
 BYTES_PER_PIXEL_KEPT = 3
@@ -44,6 +46,8 @@ class Way:
     """Decode in tiles of this many latent pixels; 0: in one piece."""
     own_kernels: bool = False
     """Whether kernels of ours compute, which have work areas of their own."""
+    on_card: bool = False
+    """Whether a card computes: then its memory is meant."""
     flash_attention: bool = False
     diffusion_conv_direct: bool = False
     vae_conv_direct: bool = True
@@ -106,7 +110,9 @@ def predict_memory(
     )
     kept = BYTES_PER_PIXEL_DECODED + BYTES_PER_PIXEL_KEPT * way.count
     return MemoryEstimate(
-        process=PARENT_PROCESS + ENGINE_PROCESS + KERNEL_WORK_AREAS * way.own_kernels,
+        process=CARD_CONTEXT
+        if way.on_card
+        else PARENT_PROCESS + ENGINE_PROCESS + KERNEL_WORK_AREAS * way.own_kernels,
         weights=extra_weights
         + sum(
             _weights_of_file(file, headers.get(file), model, way)

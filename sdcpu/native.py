@@ -41,6 +41,8 @@ _CPU_RNG = 2
 _LORA_AT_RUNTIME = 2
 """enum lora_apply_mode_t: leaves the weights alone, so that later pictures are not changed by
 the rounding when a LoRA was merged in and taken out again."""
+_CARDS = (1, 2)
+"""enum ggml_backend_dev_type: cards with memory of their own, and with the processor's."""
 _PROMPT_WEIGHT = re.compile(r":([+-]?[.\d]+)\)")
 """A weight as the engine finds it (re_attention in its util.cpp); it is read with std::stof."""
 
@@ -167,6 +169,24 @@ def check_layout(native: Any) -> None:
         for index, name in enumerate(names):
             if index_of(name.encode()) != index:
                 raise _another_library(f"{name!r} is not in its place there")
+
+
+def compute_devices(native: Any) -> tuple[str, ...]:
+    """Name the cards that the library can compute on; none where it does not export this.
+
+    A build for cards that finds none computes on the processor without a word.
+    """
+    try:
+        count = function_of(native, "ggml_backend_dev_count", ctypes.c_size_t)
+        device = function_of(native, "ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
+        kind = function_of(native, "ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)
+        text = function_of(native, "ggml_backend_dev_description", ctypes.c_char_p, ctypes.c_void_p)
+    except BuildUnusableError:  # libraries for Windows export the engine's own functions only
+        return ()
+    devices = [device(index) for index in range(count())]
+    return tuple(
+        text(pointer).decode(errors="replace") for pointer in devices if kind(pointer) in _CARDS
+    )
 
 
 def function_of(native: Any, name: str, result: Any, *arguments: Any) -> Any:

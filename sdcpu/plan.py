@@ -10,10 +10,11 @@ from sdcpu.buffers import Decoder
 from sdcpu.builds import Build
 from sdcpu.errors import InvalidRequestError
 from sdcpu.figures import size_text
-from sdcpu.fitting import Fitting, Scene, find_room, find_way
+from sdcpu.fitting import Fitting, Room, Scene, find_room, find_room_on, find_way
+from sdcpu.gpus import Gpu
 from sdcpu.hardware import Hardware
 from sdcpu.images import ImageRequest
-from sdcpu.kernels import MEASURED, OFF, choose_kernels
+from sdcpu.kernels import MEASURED, OFF, KernelChoice, choose_kernels
 from sdcpu.measurements import Conditions, Measurements, format_duration
 from sdcpu.memory import MemoryEstimate, main_tensor_type
 from sdcpu.quality import fill_request
@@ -31,6 +32,8 @@ class EnginePlan:
 
     model: Model
     build: Build
+    card: Gpu | None = None
+    """What computes, where it is not the processor."""
     request: ImageRequest
     """Every open value is filled in; the size is what the engine draws."""
     threads: int
@@ -84,6 +87,7 @@ def make_plan(
     kernels_built: bool = False,
     tuning: Tuning | None = None,
     missing_files: Collection[ModelFile] = (),
+    card: Gpu | None = None,
 ) -> EnginePlan:
     """Decide how to make the picture that a request asks for.
 
@@ -102,6 +106,7 @@ def make_plan(
         kernels_built: Whether the native library that holds them is there.
         tuning: What was measured to be the fastest on this machine.
         missing_files: Files that must be downloaded first.
+        card: What a build for cards computes on; None for a build for the processor.
 
     Raises:
         InvalidRequestError: the model cannot do what is asked for.
@@ -113,29 +118,36 @@ def make_plan(
             hint="sdcpu models lists the ones that draw.",
         )
     filled = fill_request(request, model)
-    room = find_room(hardware, memory_limit, memory_held)
-    kernels = choose_kernels(
-        accel,
-        hardware.cpu_features,
-        built=kernels_built,
-        measured=tuning.kernels if tuning else None,
-    )
+    room: Room
+    if card is None:
+        room = find_room(hardware, memory_limit, memory_held)
+        kernels = choose_kernels(
+            accel,
+            hardware.cpu_features,
+            built=kernels_built,
+            measured=tuning.kernels if tuning else None,
+        )
+    else:
+        room = find_room_on(card)
+        kernels = KernelChoice(name=OFF, reason=f"The {card.name} computes ({build.name}).")
     scene = Scene(
         model=model,
         headers=headers,
         extra_weights=extra_weights,
         own_kernels=kernels.name != OFF,
         conv_direct=tuning is not None and tuning.kernels == OFF and tuning.diffusion_conv_direct,
+        on_card=card is not None,
     )
     fitting = find_way(scene, filled.request, may_fall_back=request.decoder == "auto", room=room)
     way, memory = fitting.way, fitting.memory
     drawn = replace(filled.request, decoder=way.decoder)
     thread_count, thread_reason = choose_threads(hardware, threads, tuning)
-    machine = f"{hardware.cpu_name} | {build.name} {build.version} {kernels.name}"
+    computer = hardware.cpu_name if card is None else card.name
+    machine = f"{computer} | {build.name} {build.version} {kernels.name}"
     conditions = _conditions(machine, thread_count, scene, drawn, fitting)
     seconds = measurements.estimate(conditions)
     surprises = (*filled.reasons, *fitting.reasons)
-    reasons = [*surprises, thread_reason, kernels.reason]
+    reasons = [*surprises, *([thread_reason] if card is None else []), kernels.reason]
     reasons.append(
         f"At its peak it takes {size_text(memory.peak)} of {size_text(room.size)} {room.name}: "
         f"{size_text(memory.weights)} for the model, the rest to compute with."
@@ -147,6 +159,7 @@ def make_plan(
     return EnginePlan(
         model=model,
         build=build,
+        card=card,
         request=drawn,
         threads=thread_count,
         kernels=kernels.name,
@@ -167,6 +180,11 @@ def make_plan(
         surprises=surprises,
         reasons=tuple(reasons),
     )
+
+
+def with_reason(plan: EnginePlan, reason: str) -> EnginePlan:
+    """The plan with one more reason, which a person should hear beforehand."""
+    return replace(plan, surprises=(reason, *plan.surprises), reasons=(reason, *plan.reasons))
 
 
 def choose_threads(

@@ -172,6 +172,8 @@ class Started:
     """Which of our kernels compute: a name of `sdcpu.kernels.CHOICES`."""
     kernels_way: Literal["", "interposed", "inside"] = ""
     """How our native code came before the engine's: see `sdcpu.accel`."""
+    devices: tuple[str, ...] = ()
+    """Cards that the engine can compute on, without the processor; it takes the first."""
     notes: tuple[str, ...] = ()
     """What a person should know about this engine process, one sentence each."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sdcpu.builds import find_build
+from sdcpu.builds.recipes import CPU
 from sdcpu.errors import InvalidRequestError
 from sdcpu.process import EngineProcess
 from sdcpu.protocol import Quantize
@@ -43,7 +44,7 @@ def quantize(
         )
     read_header(source)
     settings = settings or load_settings()
-    build = find_build(settings.build, settings)
+    build = find_build(CPU, settings)
     message = Quantize(
         source=str(source.absolute()), target=str(target.absolute()), tensor_type=tensor_type
     )

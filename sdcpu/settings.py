@@ -10,6 +10,7 @@ An option of a call wins over the environment, the environment over the configur
     offline = true                 # SDCPU_OFFLINE, HF_HUB_OFFLINE
     keep_original = false          # SDCPU_KEEP_ORIGINAL: keep what was quantised here
     cache_folder = "/big/sdcpu"    # SDCPU_CACHE: what sdcpu makes itself
+    device = 1                     # SDCPU_DEVICE: which of several cards
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class Settings:
     """What sdcpu makes itself: the widened demo model, quantised models, plain downloads."""
     state_folder: Path
     """What sdcpu remembers: measurements, verified files."""
+    builds_folder: Path
+    """Builds of the engine that were compiled here."""
     config_file: Path
     models_file: Path
     """The user's own models.toml."""
@@ -45,6 +48,8 @@ class Settings:
     memory_limit: int | None = None
     """Bytes that parent and child may use together."""
     build: str = "auto"
+    device: int = 0
+    """Which of several cards, counted from 0 in the order of their slots."""
     accel: str = "auto"
     offline: bool = False
     keep_original: bool = False
@@ -71,7 +76,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     >>> load_settings({"SDCPU_THREADS": "2", "SDCPU_CONFIG": "/nowhere.toml"}).threads
     2
     """
-    from platformdirs import user_cache_path, user_config_path, user_state_path
+    from platformdirs import user_cache_path, user_config_path, user_data_path, user_state_path
 
     variables = os.environ if environ is None else environ
     config_file = Path(variables.get("SDCPU_CONFIG") or user_config_path("sdcpu") / "config.toml")
@@ -81,6 +86,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         cache_folder=cache,
         state_folder=Path(variables.get("SDCPU_STATE") or user_state_path("sdcpu")),
+        builds_folder=Path(variables.get("SDCPU_BUILDS") or user_data_path("sdcpu") / "builds"),
         config_file=config_file,
         models_file=Path(variables.get("SDCPU_MODELS") or config_file.with_name("models.toml")),
         hub_cache=_hub_cache(variables),
@@ -135,6 +141,13 @@ def _threads(value: object) -> int:
     return number
 
 
+def _device(value: object) -> int:
+    number = int(str(value))
+    if not 0 <= number < 64:
+        raise ValueError("write a number from 0 to 63")
+    return number
+
+
 def _memory(value: object) -> int:
     return value if isinstance(value, int) and value > 0 else parse_size(str(value))
 
@@ -156,6 +169,7 @@ _FROM_CONFIG: dict[str, Callable[[Any], object]] = {
     "threads": _threads,
     "memory_limit": _memory,
     "build": _text,
+    "device": _device,
     "accel": _text,
     "offline": _boolean,
     "keep_original": _boolean,
@@ -167,6 +181,7 @@ _FROM_ENVIRONMENT: dict[str, tuple[str, Callable[[str], object]]] = {
     "SDCPU_THREADS": ("threads", _threads),
     "SDCPU_MEMORY_LIMIT": ("memory_limit", _memory),
     "SDCPU_BUILD": ("build", _text),
+    "SDCPU_DEVICE": ("device", _device),
     "SDCPU_ACCEL": ("accel", _text),
     "HF_HUB_OFFLINE": ("offline", _flag),
     "SDCPU_OFFLINE": ("offline", _flag),

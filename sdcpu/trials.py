@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sdcpu.accel import are_kernels_there
 from sdcpu.builds import find_build
+from sdcpu.builds.recipes import CPU
 from sdcpu.catalog import Catalog
 from sdcpu.errors import BuildUnusableError, EngineError, NotEnoughMemoryError
 from sdcpu.generator import ImageGenerator
@@ -102,8 +103,10 @@ def find_fastest(
         NotEnoughMemoryError: not even a small picture fits.
         SettingsError: what was found cannot be kept.
     """
-    settings = replace(settings or load_settings(), threads=None, accel=AUTOMATIC, offline=True)
-    hardware, build = detect_hardware(), find_build(settings.build, settings)
+    settings = replace(
+        settings or load_settings(), threads=None, accel=AUTOMATIC, build=CPU, offline=True
+    )
+    hardware, build = detect_hardware(), find_build(CPU, settings)
     catalog = Catalog(settings)
     for _ in catalog.fetch(catalog.find(model), quantize):
         pass  # what ships with the package is spelled out; other models must be here

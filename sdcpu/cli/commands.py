@@ -23,6 +23,7 @@ COMMANDS = {
     "remove": "Delete downloaded models.",
     "show": "Show a model, or how a picture was made.",
     "plan": "Say how a picture would be made, and why.",
+    "builds": "Make and check builds of the engine for graphics cards.",
     "doctor": "Check this installation and this machine.",
     "bench": "Find out what is fastest on this machine.",
     "quantize": "Write a smaller copy of a model file.",

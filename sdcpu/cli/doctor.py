@@ -55,7 +55,7 @@ def doctor(ctx: click.Context, as_json: bool, cmake_args: bool) -> None:
         print_result(cmake_arguments())
         return
     findings = []
-    for check in (_versions, _machine, _settings, _models, _engine):
+    for check in (_versions, _machine, _cards, _settings, _models, _engine):
         for finding in _findings(check):
             findings.append(finding)
             if not as_json:
@@ -104,6 +104,27 @@ def _machine() -> Iterator[Finding]:
     )
 
 
+def _cards() -> Iterator[Finding]:
+    from sdcpu.gpus import detect_gpus
+
+    found = False
+    for driver in detect_gpus():
+        name = driver.api
+        if driver.problem:
+            yield Finding(name=name, text=f"its driver cannot be used: {driver.problem}")
+        for card in driver.devices:
+            found = True
+            free = "" if card.memory_free is None else f", {size_text(card.memory_free)} free"
+            yield Finding(
+                name=name,
+                text=f"{card.index}: {card.name}, {card.kind}, {size_text(card.memory_total)}{free}"
+                f"{f', compute capability {card.capability}' if card.capability else ''}"
+                f"{f', driver {card.driver}' if card.driver else ''}",
+            )
+    if not found:
+        yield Finding(name="cards", text="none that CUDA, Vulkan or ROCm know")
+
+
 def _settings() -> Iterator[Finding]:
     from sdcpu.settings import load_settings
 
@@ -146,7 +167,7 @@ def _models() -> Iterator[Finding]:
 
 def _engine() -> Iterator[Finding]:
     from sdcpu.accel import are_kernels_there
-    from sdcpu.builds import find_build
+    from sdcpu.engine_choice import EngineChoice
     from sdcpu.hardware import detect_hardware
     from sdcpu.kernels import choose_kernels
     from sdcpu.process import EngineProcess
@@ -155,7 +176,8 @@ def _engine() -> Iterator[Finding]:
 
     settings = load_settings()
     hardware = detect_hardware()
-    build = find_build(settings.build, settings)
+    engines = EngineChoice(settings)
+    build = engines.build()
     yield Finding(name="engine", text=f"{build.name}: {build.title}, {build.version}")
     built = are_kernels_there(build.library)
     tuning = Tunings(settings.state_folder).find(circumstances_of(hardware, build))
@@ -165,12 +187,17 @@ def _engine() -> Iterator[Finding]:
         built=built,
         measured=tuning.kernels if tuning else None,
     )
-    environment = child_environment(SDCPU_ACCEL=kernels.name)
+    accel = "off" if build.is_gpu else kernels.name
+    environment = child_environment(SDCPU_ACCEL=accel, **engines.environment(build))
     with EngineProcess(library=build.library, environment=environment) as process:
         started = process.start()
     known = [text for text in (started.version, started.commit) if text != "unknown"]
     yield Finding(name="engine", text=" ".join(["starts", *known]))
     yield Finding(name="engine", text=f"compiled for {_features(started.system_info)}")
+    if started.devices:
+        yield Finding(name="engine", text=f"computes on {started.devices[0]}")
+    elif build.is_gpu:
+        yield Finding(name="engine", text="finds no card to compute on", problem=True)
     cancels = "within a step" if started.cancels_in_place else "by ending its process"
     yield Finding(name="engine", text=f"cancels {cancels}")
     way = f", {_WAYS[started.kernels_way]}" if started.kernels_way else ""

@@ -76,8 +76,11 @@ class Drawing:
             raise error
 
     def _announce(self, plan: EnginePlan, display: Display) -> None:
-        """Say what is going to happen; again only when another model draws after all."""
-        known = self.plan is not None and self.plan.model.name == plan.model.name
+        """Say what is going to happen; again only when another model or build draws after all."""
+        known = self.plan is not None and (self.plan.model.name, self.plan.build.name) == (
+            plan.model.name,
+            plan.build.name,
+        )
         self.plan = plan
         if not self.quiet and not known:
             with display.aside():

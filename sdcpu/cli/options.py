@@ -117,7 +117,10 @@ def machine_options(command: Decorated) -> Decorated:
             metavar="SIZE",
             help='The most memory to use, such as "4 GiB".',
         ),
-        _option("--build", **machine, metavar="NAME", help="The build of the engine: cpu."),
+        _option(
+            "--build", **machine, metavar="NAME", help="The build of the engine: auto, cpu, cuda, …"
+        ),
+        _option("--device", **machine, type=int, metavar="NUMBER", help="Which of several cards."),
         _option(
             "--accel",
             **machine,
@@ -132,7 +135,7 @@ def machine_options(command: Decorated) -> Decorated:
 
 def machine_from(values: dict[str, Any]) -> dict[str, Any]:
     """Take those options out of a command's values, as keywords of an ImageGenerator."""
-    names = ("threads", "memory_limit", "build", "accel", "offline")
+    names = ("threads", "memory_limit", "build", "device", "accel", "offline")
     return {name: values.pop(name) for name in names}
 
 

@@ -15,9 +15,9 @@ def announcement(plan: EnginePlan, *, all_reasons: bool = False) -> list[str]:
     """Say in a few lines what is going to be done, what it needs, and what is unusual about it."""
     request = plan.request
     count = f"{request.count} pictures of " if request.count > 1 else ""
-    threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
     lines = [
-        f"{plan.model.name}: {count}{_picture_size(plan)}, {_steps(request.steps)}, {threads}, "
+        f"{plan.model.name}: {count}{_picture_size(plan)}, {_steps(request.steps)}, "
+        f"{_computer(plan)}, "
         f"{size_text(plan.memory_needed)} of {size_text(plan.memory_available)} memory, "
         f"{'time ' if plan.seconds_expected is None else ''}{_time(plan)}"
     ]
@@ -43,7 +43,7 @@ def plan_fields(plan: EnginePlan) -> list[tuple[str, str]]:
         ("download", size_text(plan.download_size) if plan.download_size else "nothing"),
         ("picture", f"{_picture_size(plan)}, {_steps(request.steps)}"),
         ("sampling", f"{request.sampler}, {request.scheduler}, cfg {request.cfg_scale:g}"),
-        ("engine", f"{plan.build.name} {plan.build.version}, {plan.threads} threads"),
+        ("engine", f"{plan.build.name} {plan.build.version}, {_computer(plan)}"),
         ("kernels", ", ".join(kernels)),
         ("decoder", plan.decoder + (f", in tiles of {plan.tile_size}" if plan.tile_size else "")),
         ("memory", f"{size_text(plan.memory_needed)} of {size_text(plan.memory_available)}"),
@@ -62,6 +62,13 @@ def _picture_size(plan: EnginePlan) -> str:
     if plan.upscale_to:
         return f"{size} enlarged to {plan.upscale_to[0]}x{plan.upscale_to[1]}"
     return size
+
+
+def _computer(plan: EnginePlan) -> str:
+    """What computes: so many threads of the processor, or a card."""
+    if plan.card is not None:
+        return f"on the {plan.card.name}"
+    return "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
 
 
 def _steps(steps: int | None) -> str:

@@ -353,6 +353,7 @@ def test_a_cancel_in_the_middle_of_a_step_keeps_the_model(
 ) -> None:
     before, pid = picture(engine, SMALL), engine.pid
     assert engine.start().cancels_in_place
+    assert engine.start().devices == ()
     assert cancel_at(engine, LONG, "sample") < 1.0
     assert engine.pid == pid
     assert next(engine.run(load)) == Loaded(seconds=0.0)
@@ -382,7 +383,7 @@ def test_a_cancel_in_the_text_encoder_waits_or_ends_the_process(
 
 WITHOUT_DOOR = """
 import sdcpu.engine
-sdcpu.engine.load_door = lambda: None
+sdcpu.engine.load_door = lambda *_: None
 from sdcpu.worker import main
 main()
 """

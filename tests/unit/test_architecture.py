@@ -19,8 +19,17 @@ MOST_LINES = 400
 LAYERS = (
     {"binding", "errors", "figures", "instruction_sets", "whole_file"},
     {"events", "images", "recipe", "inputs", "settings", "tensors", "native"}
-    | {"hardware", "kernels", "measurements", "protocol", "stopwatch", "registry", "families"}
-    | {"gguf_file", "safetensors_file", "weights", "identification", "models", "models_file"},
+    | {"hardware", "gpus", "kernels", "measurements", "protocol", "stopwatch"}
+    | {
+        "registry",
+        "families",
+        "gguf_file",
+        "safetensors_file",
+        "weights",
+        "identification",
+        "models",
+        "models_file",
+    },
     {
         "local_models",
         "builds",
@@ -36,7 +45,16 @@ LAYERS = (
         "tuning",
     },
     {"process", "child", "crash_report"},
-    {"generator", "catalog", "jobs", "quantization", "report", "trials"},
+    {
+        "generator",
+        "catalog",
+        "jobs",
+        "quantization",
+        "report",
+        "trials",
+        "proving",
+        "engine_choice",
+    },
     {"cli"},
     {"__main__"},
 )

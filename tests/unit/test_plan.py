@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sdcpu.builds import Build
 from sdcpu.errors import InvalidRequestError, NotEnoughMemoryError
 from sdcpu.fitting import SAFETY_MARGIN
+from sdcpu.gpus import Gpu
 from sdcpu.hardware import Hardware
 from sdcpu.images import ImageRequest
 from sdcpu.measurements import Measurements
@@ -54,6 +55,7 @@ def plan(
     kernels_built: bool = False,
     tuning: Tuning | None = None,
     held: int = 0,
+    card: Gpu | None = None,
     **request: object,
 ) -> EnginePlan:
     """Plan with SD 1.5 (q8_0, TAESD) on a machine with four cores, unless told otherwise."""
@@ -61,7 +63,7 @@ def plan(
         made[0],
         ImageRequest(prompt="a lighthouse", **request),  # type: ignore[arg-type]
         replace(hardware, memory_available=available),
-        BUILD,
+        BUILD if card is None else replace(BUILD, name="cuda"),
         headers=made[1],
         measurements=measurements,
         memory_limit=limit,
@@ -70,6 +72,7 @@ def plan(
         accel=accel,
         kernels_built=kernels_built,
         tuning=tuning,
+        card=card,
     )
 
 
@@ -350,6 +353,38 @@ def test_direct_convolutions_of_the_engine_where_they_were_measured_to_be_faster
     assert tight.flash_attention
     assert tight.diffusion_conv_direct
     assert any("Flash attention, to fit the memory" in reason for reason in tight.reasons)
+
+
+def card_with(free: int | None) -> Gpu:
+    return Gpu(
+        api="cuda",
+        index=0,
+        name="NVIDIA Test",
+        kind="discrete",
+        memory_total=8 * GB,
+        memory_free=free,
+    )
+
+
+def test_a_card_computes_in_its_own_memory() -> None:
+    made = plan(card=card_with(7 * GB), available=1 * GB, limit=1 * GB, accel="int8")
+    assert (made.build.name, made.kernels) == ("cuda", "off")
+    assert made.memory_available == 7 * GB
+    assert made.flash_attention
+    assert not made.diffusion_conv_direct
+    assert not made.vae_conv_direct
+    assert "The NVIDIA Test computes (cuda)." in made.reasons
+    assert not any("thread" in reason for reason in made.reasons)
+    assert made.conditions.machine.startswith("NVIDIA Test | cuda")
+
+
+def test_a_card_whose_driver_does_not_tell_what_is_free() -> None:
+    assert plan(card=card_with(None)).memory_available == 8 * GB
+
+
+def test_a_card_that_is_too_small_is_named() -> None:
+    with pytest.raises(NotEnoughMemoryError, match="of free memory on the NVIDIA Test"):
+        plan(card=card_with(1 * GB))
 
 
 def test_download_size_counts_what_is_missing() -> None:

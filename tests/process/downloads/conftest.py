@@ -64,6 +64,7 @@ def settings_below(folder: Path, endpoint: str | None, **more: Any) -> Settings:
     values: dict[str, Any] = {
         "cache_folder": folder / "cache",
         "state_folder": folder / "state",
+        "builds_folder": folder / "builds",
         "config_file": folder / "config.toml",
         "models_file": folder / "models.toml",
         "hub_cache": folder / "hub",

@@ -1,0 +1,95 @@
+"""What is remembered of an installed build: how it was made, and what its last proof showed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sdcpu.whole_file import written_whole
+
+FILE_NAME = "build.json"
+FORMAT = 1
+
+Verdict = Literal["faster", "slower", "fails"]
+"""Of a proof. A build that is slower than the processor is used when it is asked for by name;
+one that fails is not."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proof:
+    """What was seen when the build drew the demo picture on this machine."""
+
+    verdict: Verdict
+    reason: str
+    """One sentence."""
+    device: str = ""
+    """What computed, such as "NVIDIA H200"."""
+    driver: str = ""
+    """The driver's version: with another one the proof counts no more."""
+    library: str = ""
+    """What the library was (`library_mark`)."""
+    decibels: float | None = None
+    """How alike its picture and the processor's are; None where they are equal, or it drew none."""
+    seconds: float | None = None
+    """For one step of the larger picture."""
+    cpu_seconds: float | None = None
+    """The same on the processor."""
+    memory: int | None = None
+    """Bytes of main memory that the engine's process took."""
+    device_memory: int | None = None
+    """Bytes taken on the card; None where the driver does not tell."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildRecord:
+    """How a build was made, and its last proof."""
+
+    binding_version: str
+    library: str
+    """The library's file name, beside the record."""
+    options: tuple[str, ...] = ()
+    """Of CMake."""
+    processor: str = ""
+    """For which it was compiled."""
+    features: tuple[str, ...] = ()
+    """Instruction sets of that processor, in the kernel's words: it may use any of them."""
+    seconds: float = 0.0
+    """That it took to compile."""
+    proof: Proof | None = None
+
+
+def library_mark(library: Path) -> str:
+    """Size and time of a library: they change when it does.
+
+    >>> library_mark(Path("/nowhere"))
+    ''
+    """
+    try:
+        status = library.stat()
+    except OSError:
+        return ""
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def read_record(folder: Path) -> BuildRecord | None:
+    """The record in a build's folder; None where there is none that can be read."""
+    try:
+        values = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+        if values.pop("format") != FORMAT:
+            return None
+        proof = values.pop("proof", None)
+        for name in ("options", "features"):
+            values[name] = tuple(values.get(name, ()))
+        return BuildRecord(**values, proof=None if proof is None else Proof(**proof))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def write_record(folder: Path, record: BuildRecord) -> None:
+    """Write the record; OSError where the folder cannot be written."""
+    values: dict[str, Any] = {"format": FORMAT, **dataclasses.asdict(record)}
+    with written_whole(folder / FILE_NAME) as file:
+        file.write(json.dumps(values, indent=1).encode())

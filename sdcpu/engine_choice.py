@@ -1,0 +1,86 @@
+"""Which build of the engine draws, and on which card: chosen once, and again when a card fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sdcpu.builds import AUTOMATIC, Build, find_build, list_builds
+from sdcpu.builds.installed import device_environment
+from sdcpu.builds.recipes import CPU
+from sdcpu.errors import BuildUnusableError, InvalidRequestError
+from sdcpu.gpus import APIS, Driver, Gpu, cards, detect_gpus
+from sdcpu.protocol import Started
+from sdcpu.settings import Settings
+
+
+class EngineChoice:
+    """The build to use, by the settings and what was seen on this machine.
+
+    Drivers are asked only where a build for cards is installed, and once.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._drivers: Sequence[Driver] | None = None
+        self._given_up = False
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether the user named the build."""
+        return self._settings.build != AUTOMATIC
+
+    def build(self) -> Build:
+        """The build to use now.
+
+        Raises:
+            BuildNotInstalledError: there is none of the name that was asked for.
+            BuildUnusableError: it cannot be used; the message says why.
+        """
+        if self._given_up:
+            return find_build(CPU, self._settings)
+        return find_build(self._settings.build, self._settings, self._asked_drivers())
+
+    def card(self, build: Build) -> Gpu | None:
+        """The card that a build computes on; None for the processor.
+
+        Raises:
+            InvalidRequestError: there is no card of the number that was asked for.
+        """
+        if not build.is_gpu:
+            return None
+        there = cards(self._asked_drivers(), build.name)
+        for gpu in there:
+            if gpu.index == self._settings.device:
+                return gpu
+        known = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in there)
+        raise InvalidRequestError(
+            f"There is no device {self._settings.device} for the {build.name} build.",
+            hint=f"There are: {known}." if known else "No card was found.",
+        )
+
+    def environment(self, build: Build) -> dict[str, str]:
+        """What the engine's process must be told, beside our own environment."""
+        return device_environment(build, self._settings.device) if build.is_gpu else {}
+
+    def give_up_cards(self) -> None:
+        """Use the processor from now on."""
+        self._given_up = True
+
+    def _asked_drivers(self) -> Sequence[Driver]:
+        if self._drivers is None:
+            installed = {build.name for build in list_builds(self._settings)}
+            self._drivers = detect_gpus([api for api in APIS if api in installed])
+        return self._drivers
+
+
+def check_devices(build: Build, started: Started) -> None:
+    """Make sure that a build for cards found one: without, it would compute on the processor.
+
+    Raises:
+        BuildUnusableError: it found none.
+    """
+    if build.is_gpu and not started.devices:
+        raise BuildUnusableError(
+            f"The engine build {build.name!r} finds no card to compute on.",
+            hint="sdcpu doctor says what the drivers tell.",
+        )

@@ -1,0 +1,116 @@
+"""Drivers are asked in programs of their own: what they say, and what happens when they break."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from sdcpu.gpus import Driver, Gpu, cards, detect_gpus
+from tests.fake_drivers import CUDA, NVML, VULKAN, write_driver
+
+GIB = 1 << 30
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "LD_LIBRARY_PATH": str(folder)}
+
+
+def ask(folder: Path, api: str, timeout: float = 5.0) -> Driver:
+    (driver,) = detect_gpus([api], environment=environment(folder), timeout=timeout)  # type: ignore[list-item]
+    return driver
+
+
+def test_two_cards_with_what_is_free_on_each(tmp_path: Path) -> None:
+    write_driver(tmp_path, "libcuda.so.1", CUDA, AT_INIT="")
+    write_driver(tmp_path, "libnvidia-ml.so.1", NVML)
+    driver = ask(tmp_path, "cuda")
+    assert driver.devices == (
+        Gpu(
+            api="cuda",
+            index=0,
+            name="NVIDIA First",
+            kind="discrete",
+            memory_total=8 * GIB,
+            memory_free=GIB,
+            capability="8.6",
+            driver="580.1",
+        ),
+        Gpu(
+            api="cuda",
+            index=1,
+            name="NVIDIA Second",
+            kind="discrete",
+            memory_total=16 * GIB,
+            memory_free=2 * GIB,
+            capability="9.6",
+            driver="580.1",
+        ),
+    )
+    assert driver.library == str(tmp_path / "libcuda.so.1")
+
+
+def test_a_driver_without_its_management_library(tmp_path: Path) -> None:
+    write_driver(tmp_path, "libcuda.so.1", CUDA, AT_INIT="")
+    driver = ask(tmp_path, "cuda")
+    assert [card.memory_free for card in driver.devices] == [None, None]
+    assert driver.version == "CUDA 13.2"
+
+
+@pytest.mark.parametrize(
+    ("does", "problem"),
+    [
+        ("return 803", "different versions; restart"),
+        ("return 4711", "error 4711"),
+        ("abort()", "ended the program that asked (-6)"),
+        ("sleep(60)", "does not answer"),
+        ("_exit(0)", "ended the program that asked (0)"),
+    ],
+)
+def test_a_driver_that_breaks(tmp_path: Path, does: str, problem: str) -> None:
+    write_driver(tmp_path, "libcuda.so.1", CUDA, AT_INIT=does)
+    begun = time.monotonic()
+    driver = ask(tmp_path, "cuda", timeout=2.0)
+    assert time.monotonic() - begun < 10
+    assert driver.installed
+    assert problem in driver.problem
+    assert driver.devices == ()
+
+
+def test_a_driver_of_another_kind_than_its_name_says(tmp_path: Path) -> None:
+    write_driver(tmp_path, "libcuda.so.1", "int nothing;")
+    assert "lacks a function" in ask(tmp_path, "cuda").problem
+
+
+def test_a_library_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "libvulkan.so.1").write_text("not a library")
+    assert "does not load" in ask(tmp_path, "vulkan").problem
+
+
+def test_a_driver_that_prints(tmp_path: Path) -> None:
+    prints = 'write(1,"hello {",7)'
+    write_driver(tmp_path, "libcuda.so.1", CUDA, AT_INIT=prints)
+    assert len(ask(tmp_path, "cuda").devices) == 2
+
+
+def test_vulkan_tells_a_card_from_a_rasteriser(tmp_path: Path) -> None:
+    write_driver(tmp_path, "libvulkan.so.1", VULKAN)
+    driver = ask(tmp_path, "vulkan")
+    assert [(gpu.name, gpu.kind, gpu.is_card) for gpu in driver.devices] == [
+        ("A card", "discrete", True),
+        ("A rasteriser", "software", False),
+    ]
+    assert driver.devices[0].memory_total == 4 * GIB
+
+
+def test_no_driver_at_all(tmp_path: Path) -> None:
+    (driver,) = detect_gpus(["rocm"], environment=environment(tmp_path))
+    assert driver == Driver(api="rocm")
+
+
+def test_all_are_asked_at_the_same_time(tmp_path: Path) -> None:
+    write_driver(tmp_path, "libcuda.so.1", CUDA, AT_INIT="sleep(60)")
+    write_driver(tmp_path, "libvulkan.so.1", VULKAN)
+    drivers = detect_gpus(("cuda", "vulkan"), environment=environment(tmp_path), timeout=3.0)
+    assert cards(drivers, "cuda") == ()
+    assert len(cards(drivers, "vulkan")) == 2
