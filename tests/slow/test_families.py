@@ -12,9 +12,10 @@ from sdcpu.accel import library_path
 from sdcpu.builds import find_build
 from sdcpu.settings import load_settings
 
-LEAST = 30.0
-"""Decibels, of the latent after a step and of the picture, with 8-bit products and random weights.
-Guidance makes the difference of two predictions larger, and what was rounded in it."""
+LEAST = 25.0
+"""Decibels, of the latent after a step and of the picture. Most reach 40; but random weights in
+q6_K make Stable Diffusion 3.5 so sensitive that the engine's own result is 28 off the exact one,
+and ours 30. Guidance makes the difference of two predictions larger, and what was rounded in it."""
 
 pytestmark = [
     pytest.mark.slow,
