@@ -34,11 +34,16 @@ class EngineChoice:
 
         Raises:
             BuildNotInstalledError: there is none of the name that was asked for.
-            BuildUnusableError: it cannot be used; the message says why.
+            BuildUnusableError: it cannot be used, or no build was proved on the card that was asked
+                for; the message says why.
+            InvalidRequestError: there is no card of the number that was asked for.
         """
         if self._given_up:
             return find_build(CPU, self._settings)
-        return find_build(self._settings.build, self._settings, self._asked_drivers())
+        build = find_build(self._settings.build, self._settings, self._asked_drivers())
+        if self._settings.device and not self.asked_for and not build.is_gpu:
+            self._check_device_asked_for()
+        return build
 
     def card(self, build: Build) -> Gpu | None:
         """The card that a build computes on; None for the processor.
@@ -65,6 +70,14 @@ class EngineChoice:
     def give_up_cards(self) -> None:
         """Use the processor from now on."""
         self._given_up = True
+
+    def _check_device_asked_for(self) -> None:
+        """Who names a card is told when it cannot be had; the processor would surprise."""
+        for build in list_builds(self._settings):
+            if build.is_gpu and cards(self._asked_drivers(), build.name):
+                self.card(build)
+                if build.proof is None:
+                    find_build(build.name, self._settings, self._asked_drivers())
 
     def _asked_drivers(self) -> Sequence[Driver]:
         if self._drivers is None:

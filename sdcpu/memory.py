@@ -24,8 +24,9 @@ areas of its threads (16 MiB of them for direct convolutions) and what malloc ke
 KERNEL_WORK_AREAS = 40 * MIB
 """What kernels of ours take beside the engine: packed tiles and transformed weights, per thread and
 shared; 27 to 51 MiB were measured with Stable Diffusion 1.5 at 256x256 and 512x512."""
-CARD_CONTEXT = 600 * MIB
-"""What the driver and its libraries take on a card before any model."""
+CARD_CONTEXT = 800 * MIB
+"""What the driver, cuBLAS and the engine's pool take on a card beside weights and buffers: 620 to
+800 MiB were seen on an NVIDIA H200 with the demo model and with Stable Diffusion 1.5 at 512x512."""
 BYTES_PER_PIXEL_DECODED = 3 * 4 + 2 * 3
 """The picture that was just decoded: its floats, the engine's bytes, the bytes on their way."""
 BYTES_PER_PIXEL_KEPT = 3

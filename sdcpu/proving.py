@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING
 
 from sdcpu.accel import are_kernels_there
 from sdcpu.builds import Build, find_build
-from sdcpu.builds.installed import device_environment, own_build
+from sdcpu.builds.installed import device_environment, device_name, own_build
 from sdcpu.builds.recipes import CPU
 from sdcpu.builds.records import Proof, library_mark, read_record, write_record
 from sdcpu.catalog import Catalog
 from sdcpu.engine_choice import check_devices
-from sdcpu.errors import BuildNotInstalledError, InvalidRequestError, SdcpuError
+from sdcpu.errors import (
+    BuildNotInstalledError,
+    BuildUnusableError,
+    InvalidRequestError,
+    SdcpuError,
+)
 from sdcpu.gpus import APIS, Driver, Gpu, cards, detect_gpus
 from sdcpu.hardware import detect_hardware, process_memory
 from sdcpu.images import ImageRequest
@@ -64,6 +69,8 @@ def prove_build(name: str, settings: Settings) -> Proof:
 
     Raises:
         BuildNotInstalledError: there is no such build.
+        BuildUnusableError: no card can be seen now, which says nothing of the build: what was
+            proved before stays.
         InvalidRequestError: there is no card of the number in the settings.
         OSError: the proof cannot be written.
     """
@@ -83,12 +90,19 @@ def prove_build(name: str, settings: Settings) -> Proof:
         device=proof.device or (card.name if card else detect_hardware().cpu_name),
         library=library_mark(build.library),
     )
-    write_record(folder, replace(record, proof=proof))
+    proofs = {**record.proofs, device_name(name, settings.device): proof}
+    write_record(folder, replace(record, proofs=proofs))
     return proof
 
 
 def _card(build: Build, drivers: Sequence[Driver], settings: Settings) -> Gpu | None:
     there = cards(drivers, build.name)
+    if not there and drivers:
+        problem = drivers[0].problem or "none was found"
+        raise BuildUnusableError(
+            f"There is no card to prove the {build.name} build on: {problem}.",
+            hint="sdcpu doctor says what the drivers tell.",
+        )
     if there and settings.device >= len(there):
         raise InvalidRequestError(
             f"There is no device {settings.device} for the {build.name} build.",
@@ -102,6 +116,8 @@ def _judge(build: Build, card: Gpu | None, settings: Settings) -> Proof:
     measure = _show(reference, None, settings)
     try:
         shown = _show(build, card, settings)
+    except BuildUnusableError:
+        raise
     except SdcpuError as error:
         return Proof(verdict="fails", reason=error.message, cpu_seconds=measure.seconds)
     decibels = alikeness(shown.picture, measure.picture)
@@ -180,12 +196,16 @@ def _draw(process: EngineProcess, job: Generate) -> tuple[Pixels, Mapping[str, f
 
 
 def _taken(card: Gpu | None) -> int | None:
-    """Bytes on the card that were free before and are not now."""
+    """Bytes on the card that were free before and are not now, whoever took them.
+
+    None where other programs gave more back meanwhile than this one took.
+    """
     if card is None or card.memory_free is None:
         return None
     now = cards(detect_gpus([card.api]), card.api)
     free = now[card.index].memory_free if card.index < len(now) else None
-    return None if free is None else max(0, card.memory_free - free)
+    taken = 0 if free is None else card.memory_free - free
+    return taken if taken > 0 else None
 
 
 def alikeness(first: Pixels, second: Pixels) -> float:

@@ -53,7 +53,7 @@ def install_card_build(
             driver=CARD.driver,
             library=library_mark(library),
         )
-        record = replace(record, proof=proof)
+        record = replace(record, proofs={"0": proof})
     write_record(folder, record)
     return library
 

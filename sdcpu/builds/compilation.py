@@ -43,6 +43,8 @@ _INSTRUCTIONS = re.compile(
 _COMPLAINT = re.compile(
     r"\berror\b|fatal|undefined reference|cannot find|No such file|not found|Killed", re.IGNORECASE
 )
+_WARNING = re.compile(r"\bwarning:|^CMake Warning|^-- ", re.IGNORECASE)
+"""What CMake merely tells or compilers merely warn of, whatever words are in it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,11 +218,17 @@ def useful_lines(log: str) -> list[str]:
 
     >>> useful_lines("[1/9] Building\nx.cu:3: error: no such thing\nninja: build stopped")
     ['x.cu:3: error: no such thing']
+    >>> useful_lines("-- Warning: ccache not found\nCMake Error at x:2 (message):\n  No toolkit")
+    ['CMake Error at x:2: No toolkit']
     """
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     # CMake names the place in one line and says what is wrong in the next.
     lines = "\n".join(lines).replace(" (message):\n", ": ").splitlines()
-    complaints = [line for line in lines if _COMPLAINT.search(line) and not line.startswith("$")]
+    complaints = [
+        line
+        for line in lines
+        if _COMPLAINT.search(line) and not _WARNING.search(line) and not line.startswith("$")
+    ]
     return complaints[:_LINES_SHOWN] or lines[-_LINES_SHOWN:]
 
 

@@ -20,7 +20,7 @@ from sdcpu.builds.records import BuildRecord, Proof, library_mark, read_record
 from sdcpu.errors import BuildNotInstalledError, BuildUnusableError
 from sdcpu.gpus import Driver
 from sdcpu.hardware import detect_hardware
-from sdcpu.settings import Settings, engine_library
+from sdcpu.settings import Settings, child_environment, engine_library
 
 AUTOMATIC = "auto"
 """The build's name when the choice is left to us."""
@@ -30,6 +30,8 @@ _LIBRARY_NAMES = {
     "darwin": ("libstable-diffusion.so", "libstable-diffusion.dylib"),
 }
 """As the binding itself looks for them, by platform."""
+_SEEN_BY_DRIVER = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+"""Variables that the drivers heed themselves, so that whoever asks them sees these cards only."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,12 +114,13 @@ def find_build(name: str, settings: Settings, drivers: Sequence[Driver] | None =
         if name in RECIPES:
             hint += f" 'sdcpu builds install {name}' would make it."
         raise BuildNotInstalledError(f"There is no engine build {name!r} here.", hint=hint)
-    problems = [_problem(build, drivers) for build in wanted]
-    for build, problem in zip(wanted, problems, strict=True):
+    problems = [_problem(build, drivers, settings.device) for build in wanted]
+    for build, (problem, _) in zip(wanted, problems, strict=True):
         if not problem:
             return build
+    problem, hint = problems[0]
     raise BuildUnusableError(
-        f"The engine build {wanted[0].name!r} cannot be used: {problems[0]}", hint=wanted[0].hint
+        f"The engine build {wanted[0].name!r} cannot be used: {problem}", hint=hint
     )
 
 
@@ -138,7 +141,8 @@ def own_build(name: str, settings: Settings) -> Build | None:
     if record is None:
         return None
     library = folder / record.library
-    problem, hint = _problem_of_record(name, record, library)
+    proof = record.proofs.get(device_name(name, settings.device))
+    problem, hint = _problem_of_record(name, record, library, proof, settings.device)
     return Build(
         name=name,
         title=find_recipe(name).title,
@@ -147,7 +151,7 @@ def own_build(name: str, settings: Settings) -> Build | None:
         usable=not problem,
         problem=problem,
         hint=hint,
-        proof=record.proof,
+        proof=proof,
     )
 
 
@@ -174,39 +178,68 @@ def device_environment(build: Build, device: int) -> dict[str, str]:
     recipe = RECIPES.get(build.name)
     if recipe is None or not recipe.device_variable:
         return {}
-    number = f"level_zero:{device}" if build.name == "sycl" else str(device)
-    return {recipe.device_variable: number, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    variables = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    return {recipe.device_variable: device_name(build.name, device), **variables}
+
+
+def device_name(name: str, device: int) -> str:
+    """What the driver calls the card that a build computes on; "" for the processor.
+
+    Where the user has hidden cards, ours are numbered among those that can be seen.
+
+    >>> device_name("vulkan", 1)
+    '1'
+    """
+    recipe = RECIPES.get(name)
+    if recipe is None or not recipe.is_gpu:
+        return ""
+    if name == "sycl":
+        return f"level_zero:{device}"
+    variable = recipe.device_variable
+    seen = child_environment().get(variable, "").split(",") if variable in _SEEN_BY_DRIVER else []
+    return seen[device].strip() if device < len(seen) and seen[device].strip() else str(device)
 
 
 # ------------------------------------------------------------------------------------- problems
 
 
-def _problem(build: Build, drivers: Sequence[Driver] | None) -> str:
-    """Why a build cannot be used now; "" when it can."""
-    if build.problem or drivers is None or not build.is_gpu or build.proof is None:
-        return build.problem
-    driver = next((driver for driver in drivers if driver.api == build.name), None)
-    if driver is None:
-        return ""
+def _problem(build: Build, drivers: Sequence[Driver] | None, device: int) -> tuple[str, str]:
+    """Why a build cannot be used now, and what to do; "" when it can."""
+    fine = build.problem, build.hint
+    driver = next((driver for driver in drivers or () if driver.api == build.name), None)
+    if driver is None or (build.problem and build.proof is not None):
+        return fine
     if not driver.devices:
-        return f"there is no card for it: {driver.problem or 'none was found'}."
-    if all(card.driver != build.proof.driver for card in driver.devices):
-        return f"the driver has changed since it was proved ({driver.devices[0].driver})."
-    return ""
+        reason = f"there is no card for it: {driver.problem or 'none was found'}."
+        return reason, "sdcpu doctor says what the drivers tell."
+    if device >= len(driver.devices):
+        known = ", ".join(f"{card.index} ({card.name})" for card in driver.devices)
+        return f"there is no device {device} for it.", f"There are: {known}."
+    if build.proof is not None and driver.devices[device].driver != build.proof.driver:
+        reason = f"the driver has changed since it was proved ({driver.devices[device].driver})."
+        return reason, _prove_hint(build.name, device)
+    return fine
 
 
-def _problem_of_record(name: str, record: BuildRecord, library: Path) -> tuple[str, str]:
+def _problem_of_record(
+    name: str, record: BuildRecord, library: Path, proof: Proof | None, device: int
+) -> tuple[str, str]:
     """What is wrong with a build that was compiled here, and what to do about it."""
     if problem := _problem_of_library(record, library):
         return problem, f"Make it again: sdcpu builds install {name}"
-    proof = record.proof
     if proof is None:
         problem = "it has not drawn a picture yet."
+        if record.proofs:
+            problem = f"it has not drawn a picture on device {device} yet."
     elif proof.library != library_mark(library):
         problem = "its library has changed since it was proved."
     elif proof.verdict == "fails":
         problem = proof.reason
-    return problem, f"Prove it: sdcpu builds prove {name}" if problem else ""
+    return problem, _prove_hint(name, device) if problem else ""
+
+
+def _prove_hint(name: str, device: int) -> str:
+    return f"Prove it: sdcpu builds prove {name}" + (f" --device {device}" if device else "")
 
 
 def _problem_of_library(record: BuildRecord, library: Path) -> str:

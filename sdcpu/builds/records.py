@@ -1,10 +1,10 @@
-"""What is remembered of an installed build: how it was made, and what its last proof showed."""
+"""What is remembered of an installed build: how it was made, and what its proofs showed."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,7 +45,7 @@ class Proof:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildRecord:
-    """How a build was made, and its last proof."""
+    """How a build was made, and its last proof on each card."""
 
     binding_version: str
     library: str
@@ -58,7 +58,8 @@ class BuildRecord:
     """Instruction sets of that processor, in the kernel's words: it may use any of them."""
     seconds: float = 0.0
     """That it took to compile."""
-    proof: Proof | None = None
+    proofs: dict[str, Proof] = field(default_factory=dict)
+    """The last one for each card, by the card's name for the driver (`device_name`)."""
 
 
 def library_mark(library: Path) -> str:
@@ -80,10 +81,10 @@ def read_record(folder: Path) -> BuildRecord | None:
         values = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
         if values.pop("format") != FORMAT:
             return None
-        proof = values.pop("proof", None)
+        proofs = {name: Proof(**proof) for name, proof in values.pop("proofs", {}).items()}
         for name in ("options", "features"):
             values[name] = tuple(values.get(name, ()))
-        return BuildRecord(**values, proof=None if proof is None else Proof(**proof))
+        return BuildRecord(**values, proofs=proofs)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

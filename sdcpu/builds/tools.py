@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import site
 import sys
@@ -15,6 +16,10 @@ from sdcpu.builds.recipes import INSTALL_COMMANDS, Need, Recipe
 from sdcpu.errors import BuildError
 
 _CUDA_FOLDERS = ("/usr/local/cuda", "/opt/cuda", "/usr/lib/cuda")
+VULKAN_HEADERS = (1, 3, 272)
+"""The first version that has VK_EXT_layer_settings, which the engine's source uses."""
+_VULKAN_VERSION = re.compile(r"VK_HEADER_VERSION_COMPLETE\s+\w+\(\d+,\s*(\d+),\s*(\d+)")
+_VULKAN_PATCH = re.compile(r"#define VK_HEADER_VERSION (\d+)")
 _MANAGERS = ("apt", "dnf", "pacman", "brew", "winget")
 
 
@@ -158,8 +163,22 @@ def _find_vulkan(_name: str, environment: Mapping[str, str]) -> _Found | None:
     sdk = environment.get("VULKAN_SDK", "")
     folders = [f"{sdk}/include"] if sdk else []
     folders += ["/usr/include", "/usr/local/include", "/opt/homebrew/include"]
-    there = any(Path(folder, "vulkan", "vulkan.h").is_file() for folder in folders)
-    return _Found() if there else None
+    headers = (Path(folder, "vulkan", "vulkan_core.h") for folder in folders)
+    header = next((header for header in headers if header.is_file()), None)
+    if header is None:
+        return None
+    text = header.read_text(encoding="utf-8", errors="replace")
+    version, patch = _VULKAN_VERSION.search(text), _VULKAN_PATCH.search(text)
+    here = (int(version[1]), int(version[2]), int(patch[1])) if version and patch else (0, 0, 0)
+    if here < VULKAN_HEADERS:
+        needed = ".".join(map(str, VULKAN_HEADERS))
+        raise BuildError(
+            f"The vulkan build cannot be compiled: {header.parent} has Vulkan's headers of version "
+            f"{'.'.join(map(str, here))}, and it needs {needed} or newer.",
+            hint="Get the Vulkan SDK from https://vulkan.lunarg.com, or put the folder 'include' "
+            "of https://github.com/KhronosGroup/Vulkan-Headers into one that VULKAN_SDK names.",
+        )
+    return _Found()
 
 
 _FINDERS: dict[str, Callable[[str, Mapping[str, str]], _Found | None]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -81,8 +83,9 @@ def install(name: str, source: Path | None, jobs: int | None, device: int | None
     compilation = compile_build(
         recipe, source, settings, detect_hardware(), detect_gpus(), jobs=jobs
     )
-    for line in _told(compilation):
-        print_note(line)
+    with _ended_like_ctrl_c():
+        for line in _told(compilation):
+            print_note(line)
     _prove(name, settings)
 
 
@@ -93,13 +96,19 @@ def prove(name: str | None, device: int | None) -> None:
     """Let the build NAME draw the demo picture again; without NAME, every build made here."""
     from sdcpu.builds.installed import own_build
     from sdcpu.builds.recipes import RECIPES
+    from sdcpu.errors import BuildUnusableError
 
     settings = _settings(device)
     names = [name] if name else [own for own in RECIPES if own_build(own, settings)]
     if not names:
         print_note("No build was made here: 'sdcpu builds install NAME' makes one.")
     for each in names:
-        _prove(each, settings)
+        try:
+            _prove(each, settings)
+        except BuildUnusableError as error:
+            if name:
+                raise
+            print_note(f"{each}: {error.message}")  # the others are proved all the same
 
 
 @builds.command(short_help="Delete a build.")
@@ -119,6 +128,16 @@ def _settings(device: int | None) -> Settings:
     return settings if device is None else replace(settings, device=device)
 
 
+@contextlib.contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM end us as Ctrl-C does: with nothing left behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _prove(name: str, settings: Settings) -> None:
     from sdcpu.proving import prove_build
 
@@ -132,7 +151,7 @@ def _facts(proof: Proof) -> str:
     if proof.decibels is not None:
         facts.append(f"Its picture and the processor's are {proof.decibels:g} dB alike.")
     if proof.device_memory is not None:
-        facts.append(f"It took {size_text(proof.device_memory)} there.")
+        facts.append(f"There was {size_text(proof.device_memory)} less memory free there.")
     return " ".join(fact for fact in facts if fact)
 
 

@@ -11,7 +11,7 @@ import sdcpu
 from sdcpu import engine_choice, proving
 from sdcpu import generator as generator_module
 from sdcpu.builds import find_build
-from sdcpu.builds.installed import own_build
+from sdcpu.builds.installed import device_environment, device_name, own_build
 from sdcpu.builds.states import build_states
 from sdcpu.generator import ImageGenerator
 from sdcpu.gpus import Driver
@@ -155,7 +155,6 @@ def test_a_card_that_is_not_there(settings: Settings) -> None:
         ("slow", "slower", "not faster"),
         ("dies", "fails", "SIGABRT"),
         ("full", "fails", "out of memory"),
-        ("blind", "fails", "finds no card"),
         ("black", "fails", "one colour"),
         ("wrong", "fails", "not the processor's"),
     ],
@@ -173,6 +172,48 @@ def test_a_proof_says_what_a_build_is_good_for(
     states = {state.name: state.state for state in build_states(settings)}
     chosen = {"faster": ("chosen", "usable"), "slower": ("usable", "chosen")}
     assert (states["cuda"], states["cpu"]) == chosen.get(verdict, ("unusable", "chosen"))
+
+
+def test_a_card_that_cannot_be_seen_now_does_not_spoil_a_proof(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_card_build(settings, "blind")
+    before = own_build("cuda", settings)
+    with pytest.raises(sdcpu.BuildUnusableError, match="finds no card"):
+        proving.prove_build("cuda", settings)
+    see(monkeypatch, replace(DRIVER, devices=(), problem="cuInit() answers there is no card"))
+    with pytest.raises(sdcpu.BuildUnusableError, match="there is no card"):
+        proving.prove_build("cuda", settings)
+    assert own_build("cuda", settings) == before
+
+
+def test_each_card_has_a_proof_of_its_own(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_card_build(settings)
+    second = replace(settings, device=1)
+    see(monkeypatch, replace(DRIVER, devices=(CARD, replace(CARD, index=1))))
+    with pytest.raises(sdcpu.BuildUnusableError, match="on device 1 yet") as caught:
+        draw(second)
+    assert caught.value.hint == "Prove it: sdcpu builds prove cuda --device 1"
+    (settings.builds_folder / "cuda" / "libstable-diffusion.so").touch()  # both are needed anew
+    for each in (second, settings):
+        proving.prove_build("cuda", each)
+    for each in (second, settings):
+        ((plan,), _) = draw(each)
+        assert plan.card is not None
+        assert plan.card.index == each.device
+
+
+def test_cards_that_the_user_hid(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 1")
+    assert device_name("cuda", 1) == "1"
+    assert device_name("cuda", 0) == "3"
+    install_card_build(settings)
+    build = own_build("cuda", settings)
+    assert build is not None
+    assert build.proof is None  # that of the card "0", which cannot be seen
+    assert device_environment(build, 0)["CUDA_VISIBLE_DEVICES"] == "3"
 
 
 def test_nothing_to_prove(settings: Settings) -> None:

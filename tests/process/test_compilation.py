@@ -13,6 +13,7 @@ from sdcpu.builds.compilation import CompileProgress, compile_build, suitable_jo
 from sdcpu.builds.installed import find_build, own_build, remove_build
 from sdcpu.builds.recipes import RECIPES
 from sdcpu.builds.records import read_record
+from sdcpu.builds.tools import find_tools
 from sdcpu.errors import BuildError, BuildNotInstalledError
 from sdcpu.hardware import detect_hardware
 from sdcpu.settings import Settings, load_settings
@@ -121,6 +122,47 @@ def test_what_a_killed_compilation_left_is_removed_by_the_next(
     write_tools(tmp_path / "tools")
     compile_cpu(settings, source)
     assert left_in(settings) == {"cpu", "cpu.log"}
+
+
+def test_what_ends_us_politely_leaves_nothing(
+    tmp_path: Path, settings: Settings, source: Path
+) -> None:
+    write_tools(tmp_path / "tools", compile_with="echo '[1/9] one'; sleep 300")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "sdcpu", "builds", "install", "cpu", "--source", str(source)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "SDCPU_BUILDS": str(settings.builds_folder)},
+    )
+    with child:
+        assert child.stderr is not None
+        while not child.stderr.readline().startswith("cpu: compile"):
+            assert child.poll() is None
+        child.terminate()
+        child.stderr.read()  # to the end: nobody should write to a pipe that is closed
+    assert child.returncode == 130
+    assert left_in(settings) == {"cpu.log"}
+
+
+@pytest.mark.parametrize(("patch", "is_enough"), [(239, False), (272, True)])
+def test_old_headers_of_vulkan_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patch: int, is_enough: bool
+) -> None:
+    header = tmp_path / "include" / "vulkan" / "vulkan_core.h"
+    header.parent.mkdir(parents=True)
+    header.write_text(
+        f"#define VK_HEADER_VERSION {patch}\n"
+        "#define VK_HEADER_VERSION_COMPLETE VK_MAKE_API_VERSION(0, 1, 3, VK_HEADER_VERSION)\n"
+    )
+    write_tools(tmp_path / "tools")
+    for name in ("c++", "glslc"):
+        write_program(tmp_path / "tools", name, "#!/bin/sh\n")
+    environment = {"PATH": str(tmp_path / "tools"), "VULKAN_SDK": str(tmp_path)}
+    if is_enough:
+        assert find_tools(RECIPES["vulkan"], environment).programs.keys() >= {"glslc"}
+    else:
+        with pytest.raises(BuildError, match=r"of version 1\.3\.239, and it needs 1\.3\.272"):
+            find_tools(RECIPES["vulkan"], environment)
 
 
 def _has_ended(pid: int) -> bool:

@@ -95,7 +95,7 @@ def test_a_proved_build_is_chosen_and_its_driver_counts(
     ("arguments", "words"),
     [
         (["install", "nothing"], "no engine build 'nothing'"),
-        (["install", "vulkan"], "missing are CMake"),
+        (["install", "rocm"], "missing are CMake"),
         (["prove", "cuda"], "no engine build 'cuda' that was compiled here"),
         (["remove", "cuda"], "no engine build 'cuda' that was compiled here"),
     ],
