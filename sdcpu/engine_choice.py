@@ -67,6 +67,22 @@ class EngineChoice:
         """What the engine's process must be told, beside our own environment."""
         return device_environment(build, self._settings.device) if build.is_gpu else {}
 
+    def build_of_another_driver(self) -> Build | None:
+        """The build that would be used, had its card the driver that it was proved with."""
+        if self._given_up or self._settings.build == CPU:
+            return None
+        for build in list_builds(self._settings):
+            there = cards(self._asked_drivers(), build.name)
+            if (
+                self._settings.build in (AUTOMATIC, build.name)
+                and build.usable
+                and build.proof is not None
+                and self._settings.device < len(there)
+                and there[self._settings.device].driver != build.proof.driver
+            ):
+                return build
+        return None
+
     def give_up_cards(self) -> None:
         """Use the processor from now on."""
         self._given_up = True

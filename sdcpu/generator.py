@@ -26,7 +26,7 @@ from sdcpu.errors import (
 )
 from sdcpu.events import DownloadProgress, Preview, Progress
 from sdcpu.hardware import detect_hardware, process_memory
-from sdcpu.images import GeneratedImage, ImageRequest
+from sdcpu.images import GeneratedImage, ImageRequest, request_of
 from sdcpu.jobs import (
     check_inputs,
     check_threads,
@@ -44,6 +44,7 @@ from sdcpu.plan import EnginePlan, with_reason
 from sdcpu.plan import make_plan as decide
 from sdcpu.process import EngineProcess
 from sdcpu.protocol import Drawn, Finished, Generate, Load, Previewed, Quantize, Reached
+from sdcpu.proving import prove_with_new_driver
 from sdcpu.settings import Settings, child_environment, load_settings, parse_size
 from sdcpu.stopwatch import Stopwatch
 from sdcpu.tuning import Tuning, Tunings, circumstances_of
@@ -106,6 +107,7 @@ class ImageGenerator:
         self._kernels = OFF
         self._engines = EngineChoice(self._settings)
         self._choice: Choice | None = None
+        self._news = ""
         self._busy = threading.Lock()
         self._pictures_done = 0
         self._cancelled = threading.Event()
@@ -148,7 +150,7 @@ class ImageGenerator:
         >>> max(steps) >= 1
         True
         """
-        return self._stream(_request(prompt, request))
+        return self._stream(request_of(prompt, request))
 
     def plan(self, prompt: str = "", **request: Any) -> EnginePlan:
         """Say how a picture would be made; downloads and loads nothing.
@@ -157,7 +159,7 @@ class ImageGenerator:
             NotEnoughMemoryError: it would not fit, with figures and ways out.
         """
         choice = self._chosen()
-        return self._planned(choice, _request(prompt, request))
+        return self._planned(choice, request_of(prompt, request))
 
     def cancel(self) -> None:
         """Stop the picture that is being made, from any thread; it ends with CancelledError."""
@@ -185,6 +187,7 @@ class ImageGenerator:
         try:
             self._cancelled.clear()
             request = request if request.seed is not None else _with_seed(request)
+            self._news = prove_with_new_driver(self._engines, self._settings)
             known = self._chosen()
             here = self._catalog.locate(known.model)
             plan = None
@@ -265,7 +268,9 @@ class ImageGenerator:
                 self._decided(choice.model, request, self._engines.build()),
                 f"The processor draws, because the card's memory is too small: {error.message}",
             )
-        return with_reason(plan, choice.reason) if choice.reason else plan
+        for reason in filter(None, (choice.reason, self._news)):
+            plan = with_reason(plan, reason)
+        return plan
 
     def _decided(self, model: Model, request: ImageRequest, build: Build) -> EnginePlan:
         located = self._catalog.locate(model)
@@ -384,16 +389,6 @@ def make_plan(model: str | Path | None = None, **request: Any) -> EnginePlan:
     """
     with ImageGenerator(model) as generator:
         return generator.plan(**request)
-
-
-def _request(prompt: str, options: dict[str, Any]) -> ImageRequest:
-    try:
-        return ImageRequest(prompt=prompt, **options)
-    except TypeError as error:
-        raise InvalidRequestError(
-            f"A request has no such value: {error}.",
-            hint="help(sdcpu.ImageRequest) lists what can be asked for.",
-        ) from error
 
 
 def _with_seed(request: ImageRequest) -> ImageRequest:

@@ -163,6 +163,24 @@ class GeneratedImage:
         )
 
 
+def request_of(prompt: str, options: Mapping[str, Any]) -> ImageRequest:
+    """The request with these values.
+
+    Raises:
+        InvalidRequestError: a value that no request has, or that cannot be right.
+
+    >>> request_of("a lighthouse", {"width": 512}).width
+    512
+    """
+    try:
+        return ImageRequest(prompt=prompt, **options)
+    except TypeError as error:
+        raise InvalidRequestError(
+            f"A request has no such value: {error}.",
+            hint="help(sdcpu.ImageRequest) lists what can be asked for.",
+        ) from error
+
+
 def _check_text(name: str, text: object) -> None:
     if not isinstance(text, str):
         raise InvalidRequestError(f"The {name} must be text, not {type(text).__name__}.")

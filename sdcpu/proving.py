@@ -17,7 +17,7 @@ from sdcpu.builds.installed import device_environment, device_name, own_build
 from sdcpu.builds.recipes import CPU
 from sdcpu.builds.records import Proof, library_mark, read_record, write_record
 from sdcpu.catalog import Catalog
-from sdcpu.engine_choice import check_devices
+from sdcpu.engine_choice import EngineChoice, check_devices
 from sdcpu.errors import (
     BuildNotInstalledError,
     BuildUnusableError,
@@ -93,6 +93,21 @@ def prove_build(name: str, settings: Settings) -> Proof:
     proofs = {**record.proofs, device_name(name, settings.device): proof}
     write_record(folder, replace(record, proofs=proofs))
     return proof
+
+
+def prove_with_new_driver(engines: EngineChoice, settings: Settings) -> str:
+    """Prove the build again whose driver has changed; what to tell about that, "" where none has.
+
+    It takes some seconds, once for each driver.
+    """
+    build = engines.build_of_another_driver()
+    if build is None:
+        return ""
+    try:
+        found: str = prove_build(build.name, settings).verdict
+    except (SdcpuError, OSError) as error:
+        found = str(error)
+    return f"The driver has changed, so the {build.name} build was proved again: {found}."
 
 
 def _card(build: Build, drivers: Sequence[Driver], settings: Settings) -> Gpu | None:

@@ -94,10 +94,9 @@ def test_a_build_that_is_not_proved_faster_is_not_chosen(
     [
         (replace(DRIVER, devices=()), "no card for it"),
         (replace(DRIVER, devices=(), problem="it does not answer"), "does not answer"),
-        (replace(DRIVER, devices=(replace(CARD, driver="590.2"),)), "has changed"),
     ],
 )
-def test_a_card_that_is_gone_or_has_another_driver(
+def test_a_card_that_is_gone(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, driver: Driver, problem: str
 ) -> None:
     install_card_build(settings)
@@ -106,6 +105,30 @@ def test_a_card_that_is_gone_or_has_another_driver(
     assert plan.build.name == "cpu"
     with pytest.raises(sdcpu.BuildUnusableError, match=problem):
         draw(replace(settings, build="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "build", "verdict"), [("good", "cuda", "faster"), ("wrong", "cpu", "fails")]
+)
+def test_a_build_is_proved_again_by_itself_when_the_driver_changes(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    behaviour: str,
+    build: str,
+    verdict: str,
+) -> None:
+    install_card_build(settings, behaviour)
+    new = replace(DRIVER, devices=(replace(CARD, driver="590.2"),))
+    see(monkeypatch, new)
+    assert find_build("auto", settings, [new]).name == "cpu"
+    with pytest.raises(sdcpu.BuildUnusableError, match="has changed") as caught:
+        find_build("cuda", settings, [new])
+    assert caught.value.hint == "Prove it: sdcpu builds prove cuda"
+    ((plan,), _) = draw(settings)
+    assert plan.build.name == build
+    assert f"proved again: {verdict}" in plan.surprises[0]
+    ((plan,), _) = draw(settings)
+    assert (plan.build.name, plan.surprises) == (build, ())
 
 
 @pytest.mark.parametrize(
