@@ -127,7 +127,8 @@ bool has_huge_pixels(const Task &task, Convolution &c) {
         total += energies[i].total;
     }
     task.team.wait(); // before the memory serves another purpose
-    return !(most * static_cast<double>(picture_count(task) * c.width * c.height) <= most_energy * total);
+    // Not <=: what is infinite, or too large to be squared, is huge.
+    return !(most * static_cast<double>(picture_count(task) * c.width * c.height) < most_energy * total);
 }
 
 void share_convolution(const Task &task, Convolution &c) {
