@@ -175,7 +175,7 @@ def test_channels_with_outliers(variant: str, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("strength", [1e2, 1e4, 1e6, 1e30])
+@pytest.mark.parametrize("strength", [1e2, 1e4, 1e6])
 def test_a_huge_pixel_does_not_spoil_its_neighbours(variant: str, strength: float) -> None:
     """Winograd's F(2x2, 3x3) needs no guard: a result is made of its own 3x3 inputs alone.
 
