@@ -61,8 +61,9 @@ class Scene:
     """Of the files that are here."""
     extra_weights: int = 0
     """Bytes of weights that the request brings along."""
-    own_kernels: bool = False
-    """Whether kernels of ours compute: with them the economical ways are the fastest, too."""
+    kernel_threads: int = 0
+    """Threads that kernels of ours compute with, 0 for the engine's kernels. With ours the
+    economical ways are the fastest, too."""
     conv_direct: bool = False
     """Whether the engine's own convolutions are faster without im2col on this machine."""
     on_card: bool = False
@@ -167,7 +168,7 @@ def _ways(scene: Scene, request: ImageRequest, decoders: tuple[Decoder, ...]) ->
     tiny_preview = request.preview == "tae"
     longest = max(width, height) // 8
     tiles = (0, *(size for size in TILE_SIZES if size < longest))
-    flash_attention = (True,) if scene.own_kernels or scene.on_card else (False, True)
+    flash_attention = (True,) if scene.kernel_threads or scene.on_card else (False, True)
     for decoder, tile_size, flash in product(decoders, tiles, flash_attention):
         yield Way(
             width=width,
@@ -176,7 +177,7 @@ def _ways(scene: Scene, request: ImageRequest, decoders: tuple[Decoder, ...]) ->
             decoder=decoder,
             tile_size=tile_size,
             flash_attention=flash,
-            own_kernels=scene.own_kernels,
+            kernel_threads=scene.kernel_threads,
             on_card=scene.on_card,
             # Beside the scores, which flash attention does away with, im2col hardly counts. Cards
             # multiply matrices: on an NVIDIA H200 direct convolutions made 20 steps of Stable

@@ -21,9 +21,11 @@ PARENT_PROCESS = 64 * MIB
 ENGINE_PROCESS = 76 * MIB
 """The engine's process without weights and buffers: Python, the library, its tokenizers, the work
 areas of its threads (16 MiB of them for direct convolutions) and what malloc keeps."""
-KERNEL_WORK_AREAS = 40 * MIB
-"""What kernels of ours take beside the engine: packed tiles and transformed weights, per thread and
-shared; 27 to 51 MiB were measured with Stable Diffusion 1.5 at 256x256 and 512x512."""
+KERNEL_WORK_AREA = 10 * MIB
+"""What kernels of ours share beside the engine: weights as they want them."""
+KERNEL_WORK_AREA_OF_A_THREAD = 15 * MIB
+"""Packed tiles of one thread: 27 to 51 MiB in all were measured for two threads with Stable
+Diffusion 1.5 at 256x256 and 512x512, up to 300 MiB for 16."""
 CARD_CONTEXT = 800 * MIB
 """What the driver, cuBLAS and the engine's pool take on a card beside weights and buffers: 620 to
 800 MiB were seen on an NVIDIA H200 with the demo model and with Stable Diffusion 1.5 at 512x512."""
@@ -45,8 +47,8 @@ class Way:
     """Pictures of the request; the engine draws one after the other."""
     tile_size: int = 0
     """Decode in tiles of this many latent pixels; 0: in one piece."""
-    own_kernels: bool = False
-    """Whether kernels of ours compute, which have work areas of their own."""
+    kernel_threads: int = 0
+    """Threads of our own kernels, each with a work area; 0: the engine's kernels compute."""
     on_card: bool = False
     """Whether a card computes: then its memory is meant."""
     flash_attention: bool = False
@@ -113,7 +115,7 @@ def predict_memory(
     return MemoryEstimate(
         process=CARD_CONTEXT
         if way.on_card
-        else PARENT_PROCESS + ENGINE_PROCESS + KERNEL_WORK_AREAS * way.own_kernels,
+        else PARENT_PROCESS + ENGINE_PROCESS + _kernel_work_areas(way.kernel_threads),
         weights=extra_weights
         + sum(
             _weights_of_file(file, headers.get(file), model, way)
@@ -125,6 +127,11 @@ def predict_memory(
         decode=round(per_pixel * _tile_pixels(model.family, way) + kept * pixels),
         encode=round(per_pixel * pixels) if way.encodes else 0,
     )
+
+
+def _kernel_work_areas(threads: int) -> int:
+    """Bytes beside the engine's buffers; nothing for the engine's own kernels."""
+    return (KERNEL_WORK_AREA + threads * KERNEL_WORK_AREA_OF_A_THREAD) if threads else 0
 
 
 def is_loaded(file: ModelFile, way: Way) -> bool:

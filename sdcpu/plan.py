@@ -130,18 +130,18 @@ def make_plan(
     else:
         room = find_room_on(card)
         kernels = KernelChoice(name=OFF, reason=f"The {card.name} computes ({build.name}).")
+    thread_count, thread_reason = choose_threads(hardware, threads, tuning)
     scene = Scene(
         model=model,
         headers=headers,
         extra_weights=extra_weights,
-        own_kernels=kernels.name != OFF,
+        kernel_threads=0 if kernels.name == OFF else thread_count,
         conv_direct=tuning is not None and tuning.kernels == OFF and tuning.diffusion_conv_direct,
         on_card=card is not None,
     )
     fitting = find_way(scene, filled.request, may_fall_back=request.decoder == "auto", room=room)
     way, memory = fitting.way, fitting.memory
     drawn = replace(filled.request, decoder=way.decoder)
-    thread_count, thread_reason = choose_threads(hardware, threads, tuning)
     computer = hardware.cpu_name if card is None else card.name
     machine = f"{computer} | {build.name} {build.version} {kernels.name}"
     conditions = _conditions(machine, thread_count, scene, drawn, fitting)

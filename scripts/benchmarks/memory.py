@@ -44,6 +44,7 @@ from tests.checkpoints.writer import TypeName  # noqa: E402
 LIMIT = 0.15
 """The share by which a prediction may be off."""
 MB = 1e6
+THREADS = len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +94,7 @@ class Case:
             count=self.count,
             decoder=self.decoder,
             tile_size=self.tile_size,
-            own_kernels=self.kernels,
+            kernel_threads=THREADS if self.kernels else 0,
             flash_attention=self.flash_attention or self.kernels,
             diffusion_conv_direct=self.flash_attention or self.kernels,
             vae_conv_direct=not self.im2col,
@@ -240,7 +241,7 @@ def measure(case: Case, files: dict[str, Path]) -> dict[str, int]:
     way = case.way
     load = LoadSettings(
         files=paths,
-        threads=len(os.sched_getaffinity(0)),
+        threads=THREADS,
         flash_attention=way.flash_attention,
         diffusion_conv_direct=way.diffusion_conv_direct,
         vae_conv_direct=way.vae_conv_direct,

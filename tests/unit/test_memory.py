@@ -327,3 +327,18 @@ def test_the_peak_is_the_largest_stage(way: Way) -> None:
     memory = predict_memory(made, way, headers)
     rest = memory.peak - memory.process - memory.weights
     assert rest == max(memory.text, memory.sample, memory.decode, memory.encode)
+
+
+@pytest.mark.parametrize(
+    ("threads", "least", "most"),
+    [
+        (0, 0, 0),
+        pytest.param(2, 27 * MIB, 51 * MIB, id="two threads as measured"),
+        pytest.param(16, 200 * MIB, 310 * MIB, id="sixteen threads as measured"),
+    ],
+)
+def test_threads_of_our_kernels_have_work_areas(threads: int, least: int, most: int) -> None:
+    sd, headers = sd15()
+    plain = predict_memory(sd, WAY, headers)
+    ours = predict_memory(sd, replace(WAY, kernel_threads=threads), headers)
+    assert least <= ours.process - plain.process <= most
