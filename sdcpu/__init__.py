@@ -3,7 +3,7 @@
 >>> import sdcpu
 >>> picture = sdcpu.generate("a red circle on a blue background", model="demo", seed=7)
 >>> picture.width
-128
+256
 """
 
 from __future__ import annotations

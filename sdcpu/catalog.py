@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdcpu.demo import demo_files, demo_files_ready, remove_demo_files
+from sdcpu.demo import make_demo_files, ready_demo_files, remove_demo_files
 from sdcpu.downloads import download_model, locate_files, remove_model
 from sdcpu.downloads.places import locate as locate_file
 from sdcpu.errors import ModelFileError
@@ -51,9 +51,8 @@ class Catalog:
     def locate(self, model: Model) -> dict[ModelFile, Path | None]:
         """Say where each file is; None for what is not here. Looks at the disk only."""
         found = locate_files(_without_built_in(model), self._settings)
-        cache = self._settings.cache_folder
-        made = demo_files(cache) if demo_files_ready(cache) else {}
-        return {file: made.get(file.role) if file.built_in else found[file] for file in model.files}
+        made = ready_demo_files(self._settings.cache_folder)
+        return {file: made.get(file.name) if file.built_in else found[file] for file in model.files}
 
     def is_here(self, model: Model) -> bool:
         """Whether nothing would have to be downloaded; what ships with the package always is."""
@@ -74,8 +73,8 @@ class Catalog:
                     hint="Correct the path in your models.toml.",
                 )
         yield from download_model(_without_built_in(model), self._settings, quantize)
-        if any(file.built_in for file in model.files):
-            demo_files(self._settings.cache_folder)
+        if made_here := {file.name for file in model.files if file.built_in}:
+            make_demo_files(self._settings.cache_folder, made_here)
 
     def remove(self, model: Model) -> int:
         """Delete the model's files that no other model here needs; return the bytes freed."""
@@ -83,7 +82,7 @@ class Catalog:
             _without_built_in(model), self._settings, keep=self._shared_files(model)
         )
         if model.built_in:
-            freed += remove_demo_files(self._settings.cache_folder)
+            freed += remove_demo_files(self._settings.cache_folder, model.name)
         return freed
 
     def headers(self, model: Model) -> dict[ModelFile, WeightsHeader]:
@@ -110,9 +109,8 @@ class Catalog:
         return self._headers[seen]
 
     def _file_is_here(self, file: ModelFile) -> bool:
-        cache = self._settings.cache_folder
         if file.built_in:
-            return demo_files_ready(cache)
+            return file.name in ready_demo_files(self._settings.cache_folder)
         return locate_file(file, self._settings) is not None
 
     def _shared_files(self, model: Model) -> set[ModelFile]:

@@ -40,7 +40,7 @@ from sdcpu.jobs import (
 from sdcpu.kernels import OFF
 from sdcpu.measurements import Measurements
 from sdcpu.models import Model
-from sdcpu.plan import EnginePlan, with_reason
+from sdcpu.plan import EnginePlan, with_reason, words_note
 from sdcpu.plan import make_plan as decide
 from sdcpu.process import EngineProcess
 from sdcpu.protocol import Drawn, Finished, Generate, Load, Previewed, Quantize, Reached
@@ -66,7 +66,7 @@ class ImageGenerator:
     >>> with ImageGenerator("demo") as generator:
     ...     picture = generator.generate("a red circle on a blue background", seed=7)
     >>> picture.width
-    128
+    256
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class ImageGenerator:
 
         >>> with ImageGenerator("demo") as generator:
         ...     generator.generate("a yellow star on a black background", steps=2).height
-        128
+        256
         """
         if request.get("count", 1) != 1:
             raise InvalidRequestError(
@@ -268,7 +268,7 @@ class ImageGenerator:
                 self._decided(choice.model, request, self._engines.build()),
                 f"The processor draws, because the card's memory is too small: {error.message}",
             )
-        for reason in filter(None, (choice.reason, self._news)):
+        for reason in filter(None, (words_note(plan), choice.reason, self._news)):
             plan = with_reason(plan, reason)
         return plan
 
@@ -375,7 +375,7 @@ def generate(prompt: str, model: str | Path | None = None, **request: Any) -> Ge
 
     >>> picture = generate("a blue square on a white background", model="demo", seed=3)
     >>> picture.width, picture.height
-    (128, 128)
+    (256, 256)
     """
     with ImageGenerator(model) as generator:
         return generator.generate(prompt, **request)

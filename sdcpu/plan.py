@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from sdcpu.buffers import Decoder
 from sdcpu.builds import Build
+from sdcpu.demo import unknown_words_note
 from sdcpu.errors import InvalidRequestError
 from sdcpu.figures import size_text
 from sdcpu.fitting import Fitting, Room, Scene, find_room, find_room_on, find_way
@@ -185,6 +186,12 @@ def make_plan(
 def with_reason(plan: EnginePlan, reason: str) -> EnginePlan:
     """The plan with one more reason, which a person should hear beforehand."""
     return replace(plan, surprises=(reason, *plan.surprises), reasons=(reason, *plan.reasons))
+
+
+def words_note(plan: EnginePlan) -> str:
+    """Say which words of the prompt the model that ships with sdcpu does not know; "" for none."""
+    words = f"{plan.request.prompt} {plan.request.negative_prompt}"
+    return unknown_words_note(plan.model.name, words) if plan.model.built_in else ""
 
 
 def choose_threads(

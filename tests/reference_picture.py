@@ -1,17 +1,13 @@
 """A picture of the demo model without the engine: the narrow networks in numpy, 4 steps, cfg 1."""
 
-import re
-from typing import Any
-
 import numpy as np
 from PIL import Image
 
 from sdcpu.demo.checkpoint import read_checkpoint
 from sdcpu.demo.network import autoencoder_layers, text_encoder_layers, unet_layers
 from tests.reference_network import Array, ReferenceNetwork
+from training.vocabulary import encode
 
-_START, _END, _UNKNOWN, _FIRST_WORD = 0, 1, 2, 3
-_TOKENS = 77
 _TIMES = 1000
 _TRAINED_STEPS = 50
 """Latent-consistency models were distilled on 50 of the 1000 time steps."""
@@ -19,7 +15,7 @@ _TRAINED_STEPS = 50
 
 def draw(prompt: str, seed: int, *, size: int = 128, steps: int = 4) -> Image.Image:
     """What the engine draws for the same request with the sampler and scheduler "lcm"."""
-    parameters, notes = read_checkpoint()
+    parameters, _ = read_checkpoint(change="lcm")
     model_layers = [*text_encoder_layers(), *unet_layers()]
     model = ReferenceNetwork(parameters, model_layers, narrow=True)
     decoder = ReferenceNetwork(
@@ -27,7 +23,7 @@ def draw(prompt: str, seed: int, *, size: int = 128, steps: int = 4) -> Image.Im
         autoencoder_layers(),
         narrow=True,
     )
-    context = model.encode_text(np.array(token_rows(prompt, notes)))
+    context = model.encode_text(np.array(encode(prompt)))
     times = [
         (_TRAINED_STEPS - step * _TRAINED_STEPS // steps) * _TIMES // _TRAINED_STEPS - 1
         for step in range(steps)
@@ -43,15 +39,6 @@ def draw(prompt: str, seed: int, *, size: int = 128, steps: int = 4) -> Image.Im
             latent = latent + next_spread * noise.normal(shape)
     picture = decoder.decode_latent(latent).clip(0, 1).transpose(1, 2, 0)
     return Image.fromarray(np.round(picture * 255).astype(np.uint8))
-
-
-def token_rows(prompt: str, notes: dict[str, Any]) -> list[int]:
-    """Rows of the narrow token table: start, the words, then ends to the full length."""
-    known = {word: row for row, word in enumerate(notes["words"], _FIRST_WORD)}
-    known |= {synonym: known[word] for synonym, word in notes["synonym_words"].items()}
-    words = re.findall(r"[a-z]+|[,.]", prompt.lower())
-    rows = [_START, *(known.get(word, _UNKNOWN) for word in words)]
-    return rows + [_END] * (_TOKENS - len(rows))
 
 
 def noise_spreads() -> Array:

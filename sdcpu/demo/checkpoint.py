@@ -18,18 +18,57 @@ _TYPES: dict[str, np.dtype[Any]] = {
     "F16": np.dtype("<f2"),
     "I8": np.dtype("i1"),
 }
-_SCALE = "#scale"
+_SCALE, _UP, _DOWN = "#scale", ".up", ".down"
+_CHANGES = ("lcm.",)
 
 
-def read_checkpoint(path: Path = CHECKPOINT) -> tuple[dict[str, Floats], dict[str, Any]]:
+def read_checkpoint(
+    path: Path = CHECKPOINT, *, change: str | None = None
+) -> tuple[dict[str, Floats], dict[str, Any]]:
     """Return the narrow network's parameters and the notes stored beside them.
 
-    Large weights are stored as whole numbers from -127 to 127 with one scale for each row.
+    Large weights are stored as whole numbers from -127 to 127 with one scale for each row. A
+    `change` ("lcm") is stored as two such factors for each weight; it is added. Sums of products
+    of whole numbers this small are exact, so every machine gets the same bits.
 
     >>> parameters, notes = read_checkpoint()
     >>> parameters["model.diffusion_model.time_embed.0.weight"].shape
     (128, 320)
     """
+    stored, notes = _read_tensors(path)
+    parameters = {
+        name: _scaled(stored, name)
+        for name in stored
+        if not name.endswith(_SCALE) and not name.startswith(_CHANGES)
+    }
+    if change is not None:
+        for name, (up, down, scale) in read_change(change, path).items():
+            product = (up @ down).reshape(parameters[name].shape)
+            parameters[name] = parameters[name] + product * scale
+    return parameters, notes
+
+
+def read_change(
+    change: str, path: Path = CHECKPOINT
+) -> dict[str, tuple[Floats, Floats, np.float32]]:
+    """Return both factors of a change to each weight, as whole numbers, and the product's scale.
+
+    >>> up, down, scale = next(iter(read_change("lcm").values()))
+    >>> up.shape[1] == down.shape[0]
+    True
+    """
+    stored, _ = _read_tensors(path)
+    factors = {}
+    for name, up in stored.items():
+        if name.startswith(f"{change}.") and name.endswith(_UP):
+            weight = name.removeprefix(f"{change}.").removesuffix(_UP) + ".weight"
+            other = name.removesuffix(_UP) + _DOWN
+            scale = stored[name + _SCALE][0] * stored[other + _SCALE][0]
+            factors[weight] = (up, stored[other], scale)
+    return factors
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Floats], dict[str, Any]]:
     data = path.read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
     header: dict[str, Any] = json.loads(data[8:start])
@@ -39,11 +78,9 @@ def read_checkpoint(path: Path = CHECKPOINT) -> tuple[dict[str, Floats], dict[st
         first, end = tensor["data_offsets"]
         values = np.frombuffer(data[start + first : start + end], _TYPES[tensor["dtype"]])
         stored[name] = values.reshape(tensor["shape"]).astype(np.float32)
-    parameters = {
-        name: values * stored[name + _SCALE].reshape(-1, *[1] * (values.ndim - 1))
-        if name + _SCALE in stored
-        else values
-        for name, values in stored.items()
-        if not name.endswith(_SCALE)
-    }
-    return parameters, notes
+    return stored, notes
+
+
+def _scaled(stored: dict[str, Floats], name: str) -> Floats:
+    values, scale = stored[name], stored.get(name + _SCALE)
+    return values if scale is None else values * scale.reshape(-1, *[1] * (values.ndim - 1))

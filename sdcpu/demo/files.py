@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -34,11 +34,19 @@ class DemoFile:
     size: int
     """Bytes."""
     sha256: str
+    models: tuple[str, ...]
+    """The names of the models that need it."""
     write: Callable[[Writable], None]
 
 
 def _write_model(file: Writable) -> None:
     from sdcpu.demo import widen  # numpy: only when there is work for it
+
+    widen.write_model(file, change="lcm")
+
+
+def _write_base_model(file: Writable) -> None:
+    from sdcpu.demo import widen
 
     widen.write_model(file)
 
@@ -53,24 +61,32 @@ DEMO_FILES = (
     DemoFile(
         role=FileRole.MODEL,
         name="demo-q8_0.gguf",
-        size=613_997_952,
-        sha256="9da724c9252e12a05498eb5a32db6108657c4503ca91363e205f3b63260450f2",
+        size=614_612_352,
+        sha256="900ea023e8d695133fb635c01a8842c8a0c6059dcb454118b6fdabbb1bc78ff0",
+        models=("demo",),
         write=_write_model,
+    ),
+    DemoFile(
+        role=FileRole.MODEL,
+        name="demo-base-q8_0.gguf",
+        size=614_612_352,
+        sha256="cf8222e008f1a81cf40a1cc9422d661d682c1c817c78c8ed7afd5255c173f0aa",
+        models=("demo-base",),
+        write=_write_base_model,
     ),
     DemoFile(
         role=FileRole.TINY_DECODER,
         name="demo-taesd.safetensors",
         size=9_793_260,
-        sha256="fb31c2c8fdf2a90e340d81bc921a639e68649583b21d8b4bf1e77bb33de015b1",
+        sha256="f92c6ea296bc8748ab07123166af39350d2620c930aec7990133955d2c213de8",
+        models=("demo", "demo-base"),
         write=_write_tiny_autoencoder,
     ),
 )
 
 
-def demo_files(cache_folder: Path) -> dict[FileRole, Path]:
-    """Return the files the engine loads; makes those that are missing or damaged (some seconds).
-
-    Processes that ask at the same time wait for one of them to make the files.
+def demo_files(cache_folder: Path, model: str = "demo") -> dict[FileRole, Path]:
+    """Return the files the engine loads for "demo" or "demo-base"; makes those that are missing.
 
     Raises:
         NotEnoughDiskError: the disk has no room for them.
@@ -81,26 +97,44 @@ def demo_files(cache_folder: Path) -> dict[FileRole, Path]:
     >>> files[FileRole.MODEL].name
     'demo-q8_0.gguf'
     """
+    wanted = [file for file in DEMO_FILES if model in file.models]
+    paths = make_demo_files(cache_folder, {file.name for file in wanted})
+    return {file.role: paths[file.name] for file in wanted}
+
+
+def make_demo_files(cache_folder: Path, names: Collection[str]) -> dict[str, Path]:
+    """Make those of the named files that are missing or damaged (some seconds); paths by name.
+
+    Processes that ask at the same time wait for one of them to make the files.
+
+    Raises:
+        NotEnoughDiskError: the disk has no room for them.
+        ModelFileError: the folder cannot be written.
+    """
     folder = cache_folder / _FOLDER
-    if not demo_files_ready(cache_folder):
+    wanted = [file for file in DEMO_FILES if file.name in names]
+    if not all(_is_marked(file, folder) for file in wanted):
         with _only_process(cache_folder):
             folder.mkdir(exist_ok=True)
-            for file in DEMO_FILES:
+            for file in wanted:
                 _make_unless_right(file, folder)
-    return {file.role: folder / file.name for file in DEMO_FILES}
+    return {file.name: folder / file.name for file in wanted}
 
 
-def demo_files_ready(cache_folder: Path) -> bool:
-    """Say whether all files are there and were right when they were last changed; reads no weights.
+def ready_demo_files(cache_folder: Path) -> dict[str, Path]:
+    """Return, by name, the files that were right when they were last changed; reads no weights.
 
-    >>> demo_files_ready(Path("/no/such/folder"))
-    False
+    >>> ready_demo_files(Path("/no/such/folder"))
+    {}
     """
-    return all(_is_marked(file, cache_folder / _FOLDER) for file in DEMO_FILES)
+    folder = cache_folder / _FOLDER
+    return {file.name: folder / file.name for file in DEMO_FILES if _is_marked(file, folder)}
 
 
-def remove_demo_files(cache_folder: Path) -> int:
-    """Delete the files and return how many bytes that freed; `demo_files` makes them again.
+def remove_demo_files(cache_folder: Path, model: str = "demo") -> int:
+    """Delete a model's files and return how many bytes that freed; `demo_files` makes them again.
+
+    What the other model needs stays while that one is there; else the whole folder goes.
 
     Raises:
         ModelFileError: a file cannot be deleted.
@@ -109,8 +143,16 @@ def remove_demo_files(cache_folder: Path) -> int:
     if not folder.is_dir():
         return 0
     with _only_process(cache_folder):
-        freed = sum(path.stat().st_size for path in folder.iterdir())
-        shutil.rmtree(folder)
+        own = [file for file in DEMO_FILES if file.models == (model,)]
+        others = [file for file in DEMO_FILES if model not in file.models]
+        if not any((folder / file.name).exists() for file in others):
+            freed = sum(path.stat().st_size for path in folder.iterdir())
+            shutil.rmtree(folder)
+            return freed
+        paths = [path for file in own for path in folder.glob(f"{file.name}*")]
+        freed = sum(path.stat().st_size for path in paths)
+        for path in paths:
+            path.unlink()
     return freed
 
 

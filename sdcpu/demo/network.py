@@ -85,14 +85,13 @@ _TEXT_LAYERS, _TRAINED_TEXT_LAYERS = 12, 2
 
 _FREQUENCIES = (Segment(320, 1),)
 _TIME = (Segment(128, 10),)
-_TEXT = (Segment(96, 8),)
-_TEXT_INNER = (Segment(192, 16),)
+_TEXT = (Segment(192, 4),)
+_TEXT_INNER = (Segment(384, 8),)
 _LATENT = (Segment(4, 1),)
 _COLOURS = (Segment(3, 1),)
-_LEVELS = ((Segment(64, 5),), (Segment(64, 10),), (Segment(128, 10),))
-_LEVEL_INNER = ((Segment(128, 10),), (Segment(256, 10),), (Segment(512, 10),))
-_LEVELS_WITH_SELF_ATTENTION = (1, 2)
-_AUTOENCODER = {width: (Segment(width, 64 // width),) for width in (8, 16, 32, 64)}
+_LEVELS = ((Segment(160, 2),), (Segment(128, 5),), (Segment(128, 10),))
+_LEVEL_INNER = ((Segment(320, 4),), (Segment(256, 10),), (Segment(512, 10),))
+_AUTOENCODER = {width: (Segment(width, 64 // width),) for width in (16, 32, 64)}
 
 
 def text_encoder_layers() -> Iterator[Layer]:
@@ -136,8 +135,8 @@ def unet_layers() -> Iterator[Layer]:
 
 def autoencoder_layers() -> Iterator[Layer]:
     """TAESD: an encoder that narrows the picture in three steps and a decoder that undoes it."""
-    yield from _autoencoder_half("encoder.layers", _COLOURS, (8, 16, 32, 32), _LATENT)
-    yield from _autoencoder_half("decoder.layers", _LATENT, (64, 32, 16, 8), _COLOURS)
+    yield from _autoencoder_half("encoder.layers", _COLOURS, (16, 32, 32, 64), _LATENT)
+    yield from _autoencoder_half("decoder.layers", _LATENT, (64, 64, 32, 16), _COLOURS)
 
 
 def _linear(
@@ -195,11 +194,8 @@ def _transformer(name: str, level: int) -> Iterator[Layer]:
     yield _norm(f"{name}.norm", channels)
     yield _convolution(f"{name}.proj_in", channels, channels, kernel=1)
     block = f"{name}.transformer_blocks.0"
-    for layer in (
-        _norm(f"{block}.norm1", channels),
-        *_attention(f"{block}.attn1", channels, channels),
-    ):
-        yield replace(layer, trained=level in _LEVELS_WITH_SELF_ATTENTION)
+    yield _norm(f"{block}.norm1", channels)
+    yield from _attention(f"{block}.attn1", channels, channels)
     yield _norm(f"{block}.norm2", channels)
     yield from _attention(f"{block}.attn2", channels, _TEXT)
     yield _norm(f"{block}.norm3", channels)

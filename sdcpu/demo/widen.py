@@ -76,9 +76,12 @@ Q4_0 = Encoding(2, 32, 18)
 Q8_0 = Encoding(8, 32, 34)
 
 
-def write_model(file: Writable) -> None:
-    """Write text encoder and U-Net as one GGUF file of 600 MB, weights in q8_0."""
-    parameters, notes = read_checkpoint()
+def write_model(file: Writable, *, change: str | None = None) -> None:
+    """Write text encoder and U-Net as one GGUF file of 600 MB, weights in q8_0.
+
+    With `change` "lcm" it is the model of four steps.
+    """
+    parameters, notes = read_checkpoint(change=change)
     tokens = token_rows(notes)
     tensors = [
         (name, shape, layer, encoding_of(shape, layer))
@@ -105,20 +108,12 @@ def write_model(file: Writable) -> None:
 def write_tiny_autoencoder(file: Writable) -> None:
     """Write the autoencoder as safetensors in f32, named as the TAESD files on the hub are."""
     parameters, _ = read_checkpoint()
-    layers = list(autoencoder_layers())
-    header: dict[str, dict[str, Any]] = {}
-    end = 0
-    for layer in layers:
-        for name, shape in layer.parameters().items():
-            start, end = end, end + F32.size(shape)
-            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    file.write(struct.pack("<Q", len(text)) + text)
-    for layer in layers:
+    tensors = {}
+    for layer in autoencoder_layers():
         for name in layer.parameters():
             wide = widen(parameters[f"tae.{name}"], layer)
-            file.write(wide.rows[wide.order].astype("<f4").tobytes())
+            tensors[name] = wide.rows[wide.order].astype("<f4")
+    _write_safetensors(file, tensors)
 
 
 def widen(narrow: Floats, layer: Layer, order: Rows | None = None) -> WideParameter:
@@ -196,6 +191,20 @@ def _encode_q8_0(rows: Floats) -> Bytes:
     whole = np.round(blocks * inverse).astype(np.int8)
     encoded = np.concatenate([scale.astype("<f2").view(np.uint8), whole.view(np.uint8)], axis=-1)
     return encoded.reshape(len(rows), -1)
+
+
+def _write_safetensors(file: Writable, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Header and values: https://github.com/huggingface/safetensors#format."""
+    header: dict[str, dict[str, Any]] = {}
+    end = 0
+    for name, values in tensors.items():
+        start, end = end, end + values.nbytes
+        header[name] = {"dtype": "F32", "shape": values.shape, "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(struct.pack("<Q", len(text)) + text)
+    for values in tensors.values():
+        file.write(values.tobytes())
 
 
 def _gguf_header(tensors: Sequence[tuple[str, Sequence[int], Encoding]]) -> bytes:

@@ -72,7 +72,7 @@ def test_a_picture_and_the_same_again(folder: Path, environment: dict[str, str])
     first = folder / out.rstrip("\n")
     assert [path.name for path in folder.iterdir()] == [first.name]
     assert first.name == "a-red-circle-on-a-blue-background-café-7.png"
-    assert "demo: 128x128" in err
+    assert "demo: 256x256" in err
     assert "none may be downloaded" in err, "why the demo model was taken"
     shown, _ = run(["show", first.name], folder, environment)
     assert prompt in shown

@@ -14,7 +14,7 @@ from tests import reference_picture
 from tests.pictures import Described, describe, psnr
 
 SAME_PICTURE = 40
-"""Decibels; the engine stores weights in 8 bits, the reference in 32: 49 to 62 were measured."""
+"""Decibels; the engine stores weights in 8 bits, the reference in 32: 51 to 53 were measured."""
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +51,18 @@ def draw(engine: EngineProcess, prompt: str, seed: int) -> Image.Image:
         ("a red circle on a blue background", ("blue", "red", "circle")),
         ("a golden star on a navy background", ("blue", "yellow", "star")),  # synonyms
         ("a splendid green triangle on white", ("white", "green", "triangle")),  # an unknown word
-        ("a lighthouse by the sea", None),
     ],
 )
-def test_a_picture_shows_what_was_asked_for_and_is_what_the_narrow_network_computes(
-    engine: EngineProcess, prompt: str, shown: Described | None
+def test_a_picture_shows_what_was_asked_for(
+    engine: EngineProcess, prompt: str, shown: Described
 ) -> None:
-    picture = draw(engine, prompt, seed=3)
-    if shown is not None:
-        assert describe(picture) == shown
-    assert psnr(picture, reference_picture.draw(prompt, seed=3)) > SAME_PICTURE
-    assert psnr(picture, reference_picture.draw(prompt, seed=4)) < 30
+    assert describe(draw(engine, prompt, seed=3)) == shown
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a golden star on a navy background", "a lighthouse by the sea"]
+)
+def test_a_picture_is_what_the_narrow_network_computes(engine: EngineProcess, prompt: str) -> None:
+    reference = reference_picture.draw(prompt, seed=3)
+    assert psnr(draw(engine, prompt, seed=3), reference) > SAME_PICTURE
+    assert psnr(draw(engine, prompt, seed=5), reference) < SAME_PICTURE - 10

@@ -19,7 +19,7 @@ def write(file):
     file.write(b"weights")
 
 files.DEMO_FILES = (
-    files.DemoFile(role=FileRole.MODEL, name="model.gguf", size=7, write=write,
+    files.DemoFile(role=FileRole.MODEL, name="model.gguf", size=7, write=write, models=("demo",),
                    sha256=hashlib.sha256(b"weights").hexdigest()),
 )
 print(files.demo_files(folder)[FileRole.MODEL].read_text())

@@ -75,14 +75,14 @@ def test_a_recipe_makes_the_same_picture(generator: ImageGenerator, tmp_path: Pa
 
 
 def test_a_draft_is_enlarged_to_the_asked_size(generator: ImageGenerator) -> None:
-    events = list(generator.stream("a cat", width=256, height=128, quality="draft"))
+    events = list(generator.stream("a cat", width=512, height=256, quality="draft"))
     plan, picture = events[0], events[-1]
     assert isinstance(plan, sdcpu.EnginePlan)
     assert isinstance(picture, sdcpu.GeneratedImage)
     assert plan.request.width is not None
-    assert plan.request.width < 256
-    assert (picture.width, picture.height) == (256, 128)
-    assert picture.recipe["width"] == 256
+    assert plan.request.width < 512
+    assert (picture.width, picture.height) == (512, 256)
+    assert picture.recipe["width"] == 512
 
 
 def test_leaving_early_cancels_and_the_next_picture_comes(generator: ImageGenerator) -> None:
@@ -91,7 +91,7 @@ def test_leaving_early_cancels_and_the_next_picture_comes(generator: ImageGenera
         if isinstance(event, sdcpu.Progress) and event.stage == "sample":
             pid = generator.engine_pid
             break
-    assert generator.generate("a cat").width == 128
+    assert generator.generate("a cat").width == 256
     assert generator.engine_pid == pid
 
 
@@ -102,7 +102,7 @@ def test_cancel_from_another_thread(generator: ImageGenerator) -> None:
     with pytest.raises(sdcpu.CancelledError):
         generator.generate("slow")
     assert time.monotonic() - began < 10
-    assert generator.generate("a cat").width == 128
+    assert generator.generate("a cat").width == 256
 
 
 @pytest.mark.parametrize("misdeed", ["killed", "fault", "assert", "exit"])
@@ -111,7 +111,7 @@ def test_the_engine_dies_and_the_next_picture_comes(
 ) -> None:
     with pytest.raises(sdcpu.EngineCrashedError):
         generator.generate(misdeed)
-    assert generator.generate("a cat").width == 128
+    assert generator.generate("a cat").width == 256
 
 
 def test_two_pictures_at_once_are_refused(generator: ImageGenerator) -> None:
@@ -121,7 +121,7 @@ def test_two_pictures_at_once_are_refused(generator: ImageGenerator) -> None:
         generator.generate("a dog")
     for _ in events:
         pass
-    assert generator.generate("a dog").width == 128
+    assert generator.generate("a dog").width == 256
 
 
 def test_what_was_measured_is_expected(generator: ImageGenerator) -> None:
@@ -146,6 +146,15 @@ def test_offline_and_nothing_here_the_demo_model_draws(settings: Settings) -> No
     assert isinstance(plan, sdcpu.EnginePlan)
     assert plan.model.name == "demo"
     assert "none may be downloaded" in plan.reasons[0]
+
+
+def test_words_that_the_demo_model_does_not_know_are_named_in_the_plan(
+    generator: ImageGenerator,
+) -> None:
+    said = [note for note in generator.plan("a cat and a red circle").surprises if "cat" in note]
+    assert said == ["demo does not know these words: cat. `sdcpu show demo` lists what it knows."]
+    assert not generator.plan("a red circle", negative_prompt="blue").surprises
+    assert "frogs" in generator.plan("a red circle", negative_prompt="frogs").surprises[0]
 
 
 def test_no_hub_in_reach_the_demo_model_draws(settings: Settings) -> None:

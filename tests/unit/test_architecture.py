@@ -14,6 +14,7 @@ import pytest
 import sdcpu
 
 PACKAGE = Path(sdcpu.__file__).parent
+TRAINING = Path(__file__).parents[2] / "training"
 MOST_LINES = 400
 
 LAYERS = (
@@ -187,6 +188,24 @@ def test_modules_stay_short(name: str) -> None:
     path = PACKAGE.joinpath(*name.split("."))
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("path", sorted(TRAINING.glob("*.py")), ids=lambda path: path.stem)
+def test_training_is_apart_from_the_package(path: Path) -> None:
+    """It shares the words with the package, and nothing of the package knows of it."""
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text, str(path))
+    assert len(text.splitlines()) <= MOST_LINES
+    assert ast.get_docstring(tree)
+    assert [node.name for node in public_definitions(tree) if not ast.get_docstring(node)] == []
+    ours = {used for used, _ in imports(tree) if unit(used) == "sdcpu"}
+    assert ours <= {"sdcpu.demo.words"} | {name for name in ours if "demo.words." in name}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_package_needs_neither_training_nor_torch(name: str) -> None:
+    used = {unit(used) for used, _ in imports(modules()[name])}
+    assert not used & {"training", "torch"}
 
 
 def public_definitions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.ClassDef]:

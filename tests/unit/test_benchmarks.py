@@ -14,12 +14,13 @@ from sdcpu.demo.words import COLOURS, SCENES, SHAPES, unknown_words
 
 
 def test_the_prompts_are_the_demo_models_and_each_another() -> None:
-    prompts = list(islice(all_prompts(), 78))
-    assert len(set(prompts)) == 78
+    prompts = list(islice(all_prompts(), 86))
+    assert len(set(prompts)) == 86
     assert set(SCENES) < set(prompts)
     assert [prompt for prompt in prompts if unknown_words(prompt)] == []
     assert all(any(shape in prompt for prompt in prompts) for shape in SHAPES)
-    colours = [[word for word in prompt.split() if word in COLOURS] for prompt in prompts[6:]]
+    things = prompts[len(SCENES) :]
+    colours = [[word for word in prompt.split() if word in COLOURS] for prompt in things]
     assert [pair for pair in colours if len(set(pair)) != 2] == []
 
 

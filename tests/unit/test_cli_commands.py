@@ -98,14 +98,14 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows[0].startswith("demo ")
     assert "sdcpu models --all" in captured.err
     assert len(said(capsys, "models", "--all").splitlines()) > len(rows) + 10
-    (here,) = said(capsys, "models", "--here").splitlines()[1:]
-    assert here.split() == rows[0].split()
+    here = said(capsys, "models", "--here").splitlines()[1:]
+    assert [row.split() for row in here] == [row.split() for row in rows[:2]]
 
 
 def test_models_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     entries = reported(capsys, "models")
     here = [entry["model"]["name"] for entry in entries if entry["here"]]
-    assert here == ["demo"]
+    assert here == ["demo", "demo-base"]
     turbo = next(entry["model"] for entry in entries if entry["model"]["name"] == "sd-turbo")
     assert turbo["files"][0]["repository"] == "Green-Sky/SD-Turbo-GGUF"
 
@@ -144,13 +144,20 @@ def test_show_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert [file["found_at"] for file in files] == [None, None]
 
 
+def test_show_the_demo_lists_its_words(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "show", "demo")
+    assert "colours: red, orange," in text
+    assert "a lighthouse by the sea" in text
+    assert "colours" not in said(capsys, "show", "sd-turbo")
+
+
 def test_plan(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, "plan", "sd-turbo", "-W", "640", "--quality", "draft")
     assert "model     sd-turbo" in text
     assert "Quality draft" in text
     plan = reported(capsys, "plan", "demo", "--threads", "1")
     assert plan["threads"] == 1
-    assert plan["request"]["width"] == 128
+    assert plan["request"]["width"] == 256
     assert plan["reasons"]
 
 

@@ -6,11 +6,12 @@ import os
 import shutil
 from collections import namedtuple
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sdcpu.demo import demo_files, demo_files_ready, files, remove_demo_files, unknown_words
+from sdcpu.demo import demo_files, files, ready_demo_files, remove_demo_files, unknown_words
 from sdcpu.demo.files import DEMO_FILES, DemoFile
 from sdcpu.demo.widen import Writable
 from sdcpu.errors import ChecksumError, ModelFileError, NotEnoughDiskError, SdcpuError
@@ -44,6 +45,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
         name="model.gguf",
         size=len(CONTENT),
         sha256=hashlib.sha256(CONTENT).hexdigest(),
+        models=("demo",),
         write=made.write,
     )
     monkeypatch.setattr(files, "DEMO_FILES", (file,))
@@ -52,17 +54,17 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
 
 def test_the_widened_files_are_the_pinned_ones(demo_files: dict[FileRole, Path]) -> None:
     assert demo_files.keys() == {FileRole.MODEL, FileRole.TINY_DECODER}
-    for file in DEMO_FILES:
+    for file in (file for file in DEMO_FILES if "demo" in file.models):
         with demo_files[file.role].open("rb") as stream:
             assert hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
         assert demo_files[file.role].stat().st_size == file.size
 
 
 def test_files_are_made_once(stand_in: StandIn, tmp_path: Path) -> None:
-    assert not demo_files_ready(tmp_path)
+    assert not ready_demo_files(tmp_path)
     path = demo_files(tmp_path)[FileRole.MODEL]
     assert path.read_bytes() == CONTENT
-    assert demo_files_ready(tmp_path)
+    assert ready_demo_files(tmp_path)
     assert demo_files(tmp_path) == {FileRole.MODEL: path}
     assert stand_in.made == 1
 
@@ -91,7 +93,7 @@ def test_a_damaged_file_is_made_again(
 ) -> None:
     path = demo_files(tmp_path)[FileRole.MODEL]
     damage(path)
-    assert not demo_files_ready(tmp_path)
+    assert not ready_demo_files(tmp_path)
     assert demo_files(tmp_path)[FileRole.MODEL].read_bytes() == CONTENT
     assert stand_in.made == 2
 
@@ -101,7 +103,7 @@ def test_a_right_file_without_its_mark_is_kept(stand_in: StandIn, tmp_path: Path
     path.with_name(f"{path.name}.checked").unlink()
     demo_files(tmp_path)
     assert stand_in.made == 1
-    assert demo_files_ready(tmp_path)
+    assert ready_demo_files(tmp_path)
 
 
 def test_what_a_killed_process_left_behind_does_no_harm(stand_in: StandIn, tmp_path: Path) -> None:
@@ -148,6 +150,42 @@ def test_a_wrong_result_is_refused_and_not_kept(stand_in: StandIn, tmp_path: Pat
     with pytest.raises(ChecksumError, match="did not come out"):
         demo_files(tmp_path)
     assert list((tmp_path / "demo").iterdir()) == []
+
+
+def test_the_base_model_is_the_pinned_one_too() -> None:
+    base = next(file for file in DEMO_FILES if file.models == ("demo-base",))
+    hashing = _Hashing()
+    base.write(hashing)
+    assert (hashing.size, hashing.digest.hexdigest()) == (base.size, base.sha256)
+
+
+class _Hashing:
+    """Keeps nothing of what is written but its size and checksum."""
+
+    def __init__(self) -> None:
+        self.size, self.digest = 0, hashlib.sha256()
+
+    def write(self, data: bytes, /) -> None:
+        self.size += len(data)
+        self.digest.update(data)
+
+
+def test_a_file_of_two_models_goes_with_the_last_of_them(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = files.DEMO_FILES[0]
+    base = replace(file, name="base.gguf", models=("demo-base",))
+    decoder = replace(
+        file, role=FileRole.TINY_DECODER, name="decoder", models=("demo", "demo-base")
+    )
+    monkeypatch.setattr(files, "DEMO_FILES", (file, base, decoder))
+    demo_files(tmp_path)
+    demo_files(tmp_path, "demo-base")
+    assert stand_in.made == 3
+    assert remove_demo_files(tmp_path, "demo") > len(CONTENT)
+    assert ready_demo_files(tmp_path).keys() == {"base.gguf", "decoder"}
+    remove_demo_files(tmp_path, "demo-base")
+    assert not (tmp_path / "demo").exists()
 
 
 def test_removing_frees_what_was_made(stand_in: StandIn, tmp_path: Path) -> None:

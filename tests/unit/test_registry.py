@@ -107,14 +107,20 @@ def test_the_first_recommendation_is_for_small_machines() -> None:
     assert len({model.recommended_rank for model in ranked}) == len(ranked)
 
 
-def test_the_demo_is_the_one_that_is_made() -> None:
-    demo = REGISTRY.find("demo")
+@pytest.mark.parametrize("name", ["demo", "demo-base"])
+def test_the_demo_is_the_one_that_is_made(name: str) -> None:
+    demo = REGISTRY.find(name)
     assert demo.built_in
     assert demo.download_size == 0
     assert {(f.role, f.name, f.size) for f in demo.files} == {
-        (f.role, f.name, f.size) for f in DEMO_FILES
+        (f.role, f.name, f.size) for f in DEMO_FILES if name in f.models
     }
-    assert (demo.defaults.width, demo.defaults.height) == (128, 128)
+
+
+def test_the_demo_needs_four_steps_and_what_it_was_distilled_from_twenty() -> None:
+    demo, base = REGISTRY.find("demo"), REGISTRY.find("demo-base")
+    assert (base.defaults.width, base.defaults.steps, base.defaults.cfg_scale) == (256, 20, 4.0)
+    assert (demo.defaults.width, demo.defaults.height) == (256, 256)
     assert (demo.defaults.steps, demo.defaults.cfg_scale, demo.defaults.sampler) == (4, 1.0, "lcm")
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psutil
 from PIL import Image
@@ -42,12 +42,20 @@ class Picture:
 class DemoEngine:
     """A process that draws with the demo model, or with other files; a context manager."""
 
-    def __init__(self, kernels: str, *, threads: int, files: Mapping[str, Path] | None = None):
+    def __init__(
+        self,
+        kernels: str,
+        *,
+        threads: int,
+        files: Mapping[str, Path] | None = None,
+        decode_only: bool = True,
+    ):
         """Prepare; `kernels` is a name of `sdcpu.kernels.CHOICES`, "off" the engine's own."""
         self._process = EngineProcess(
             environment=child_environment(SDCPU_ACCEL=kernels), silence_timeout=3600
         )
         self._files = files
+        self._decode_only = decode_only
         self.threads = threads
         self.kernels = kernels
 
@@ -69,6 +77,7 @@ class DemoEngine:
             flash_attention=direct,
             diffusion_conv_direct=direct,
             vae_conv_direct=direct,
+            decode_only=self._decode_only,
         )
         for _ in self._process.run(Load(settings=settings)):
             pass
@@ -82,19 +91,18 @@ class DemoEngine:
         height: int = 128,
         steps: int = 4,
         loras: Sequence[LoraFile] = (),
+        **more: Any,
     ) -> Picture:
-        """Draw a picture."""
+        """Draw a picture; more keywords are fields of `GenerateSettings`."""
         settings = GenerateSettings(
             prompt=prompt,
             width=width,
             height=height,
             steps=steps,
-            cfg_scale=1.0,
             guidance=3.5,
-            sampler="lcm",
-            scheduler="lcm",
             seed=seed,
             loras=tuple(loras),
+            **{"cfg_scale": 1.0, "sampler": "lcm", "scheduler": "lcm", **more},
         )
         before, begin = self._processor_seconds(), time.perf_counter()
         events = list(self._process.run(Generate(settings=settings)))

@@ -37,14 +37,12 @@ def lora(tmp_path_factory: pytest.TempPathFactory) -> LoraFile:
     file = tmp_path_factory.mktemp("lora") / "lora.safetensors"
     write_lora(file, rank=20)
     write_lora(file.with_name("other.safetensors"), rank=12)
-    return LoraFile(path=str(file), weight=0.15)
+    return LoraFile(path=str(file), weight=0.6)
 
 
 def other(lora: LoraFile) -> LoraFile:
     """A second LoRA, of another rank and sign."""
-    return LoraFile(
-        path=str(Path(lora.path).with_name("other.safetensors")), weight=-lora.weight / 2
-    )
+    return LoraFile(path=str(Path(lora.path).with_name("other.safetensors")), weight=-lora.weight)
 
 
 def draw(
