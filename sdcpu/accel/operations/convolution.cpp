@@ -103,9 +103,9 @@ void share_channels(const Task &task, Convolution &c) {
 }
 
 // Large tiles mix pixels that are up to five apart, and the rounding of a huge one would reach results that do not read
-// it. So they are for pictures without such pixels: none has more than 16 times the length of the mean.
+// it. So they are for pictures without such pixels: none has more than 6 times the length of the mean.
 bool has_huge_pixels(const Task &task, Convolution &c) {
-    constexpr float most_energy = 16 * 16;
+    constexpr float most_energy = 6 * 6;
     constexpr int64_t rows_at_once = 4;
     struct Energy {
         float most, total;
