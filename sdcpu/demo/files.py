@@ -266,7 +266,7 @@ def _no_room(needed: int, free: int, folder: Path) -> NotEnoughDiskError:
 
 def _our_error(error: OSError, folder: Path) -> NotEnoughDiskError | ModelFileError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _no_room(sum(file.size for file in DEMO_FILES), 0, folder)
+        return _no_room(max(file.size for file in DEMO_FILES), 0, folder)
     return ModelFileError(
         f"The demo model's folder {folder} cannot be used: {error.strerror or error}.",
         hint="Set SDCPU_CACHE to a folder that you may write to.",
