@@ -53,7 +53,7 @@ def see(monkeypatch: pytest.MonkeyPatch, driver: Driver) -> None:
 def draw(settings: Settings, **request: object) -> tuple[list[sdcpu.EnginePlan], list[int]]:
     """The plans that were told, and the seeds of the pictures."""
     with ImageGenerator("demo", settings=settings) as generator:
-        events = list(generator.stream("a cat", seed=5, **request))
+        events = list(generator.stream("a red circle", seed=5, **request))
     plans = [event for event in events if isinstance(event, sdcpu.EnginePlan)]
     pictures = [event for event in events if isinstance(event, sdcpu.GeneratedImage)]
     assert [picture.index for picture in pictures] == list(range(len(pictures)))
