@@ -130,9 +130,6 @@ def find_way(scene: Scene, request: ImageRequest, *, may_fall_back: bool, room: 
     raise _refusal(scene, request, decoders, room)
 
 
-# ---------------------------------------------------------------------------------------- ways
-
-
 def _decoders(scene: Scene, request: ImageRequest, *, may_fall_back: bool) -> tuple[Decoder, ...]:
     """The decoders to try, the wanted one first."""
     tiny = scene.model.family in _WITHOUT_FULL_DECODER or any(
@@ -212,9 +209,6 @@ def _reasons(
             f"{size_text(now.decode)} beside the weights instead of {size_text(before.decode)}."
         )
     return tuple(reasons)
-
-
-# ------------------------------------------------------------------------------------- refusal
 
 
 def _refusal(

@@ -95,9 +95,6 @@ def busy_share(seconds: float = 0.5) -> float:
         return 0.0
 
 
-# --------------------------------------------------------------------------------------- Linux
-
-
 def _detect_linux(root: Path) -> Hardware:
     online = _cpu_list(_text(root / "sys/devices/system/cpu/online"))
     cpuinfo = _cpuinfo(_text(root / "proc/cpuinfo"))
@@ -206,9 +203,6 @@ def _meminfo(root: Path) -> dict[str, int]:
     }
 
 
-# ----------------------------------------------------------------------- Linux: control groups
-
-
 def _cpu_quota(root: Path) -> float | None:
     """The smallest CPU quota on the way from our control group up to the mount."""
     quotas = []
@@ -288,9 +282,6 @@ def _upwards(mount_point: Path, mount_root: str, group: str) -> Iterator[Path]:
             return
 
 
-# --------------------------------------------------------------------------- other systems
-
-
 def _detect_elsewhere() -> Hardware:
     import psutil
 
@@ -326,9 +317,6 @@ def _careful(look: Callable[[], Value]) -> Value | None:
         return look()
     except (psutil.Error, OSError, AttributeError, NotImplementedError):
         return None
-
-
-# ------------------------------------------------------------------------------ small readers
 
 
 def _text(path: Path) -> str:

@@ -162,8 +162,6 @@ def main_tensor_type(headers: Mapping[ModelFile, WeightsHeader]) -> str:
     return max(sizes, key=lambda name: sizes[name], default="unknown")
 
 
-# ------------------------------------------------------------------------------------- weights
-
 _DECODER_PREFIXES = ("first_stage_model.", "vae.")
 _ENCODER_PARTS = ("encoder.", "quant_conv.", "encoder_")
 _NOT_LOADED = ("model_ema.", "alphas_cumprod", "betas", "denoiser.")

@@ -55,9 +55,6 @@ class LoraFile:
     weight: float
 
 
-# ------------------------------------------------------------------------------ to the engine
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadSettings:
     """What the engine must know to load a model; with equal settings the loaded model stays."""
@@ -152,9 +149,6 @@ class Cancel:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stop:
     """End the process."""
-
-
-# ---------------------------------------------------------------------------- from the engine
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

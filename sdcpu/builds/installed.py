@@ -200,9 +200,6 @@ def device_name(name: str, device: int) -> str:
     return seen[device].strip() if device < len(seen) and seen[device].strip() else str(device)
 
 
-# ------------------------------------------------------------------------------------- problems
-
-
 def _problem(build: Build, drivers: Sequence[Driver] | None, device: int) -> tuple[str, str]:
     """Why a build cannot be used now, and what to do; "" when it can."""
     fine = build.problem, build.hint
@@ -252,9 +249,6 @@ def _problem_of_library(record: BuildRecord, library: Path) -> str:
     if lacking:
         return f"this processor lacks what it was compiled for: {', '.join(lacking)}."
     return ""
-
-
-# ------------------------------------------------------------------------------------ the package
 
 
 def _package_folder() -> Path | None:

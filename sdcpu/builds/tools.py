@@ -85,9 +85,6 @@ def install_command(missing: Sequence[Need], environment: Mapping[str, str]) -> 
     return " && ".join([*commands, *unknown])
 
 
-# --------------------------------------------------------------------------------------- finders
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Found:
     program: str = ""

@@ -60,9 +60,6 @@ def size_of(path: Path) -> int:
         return 0
 
 
-# ------------------------------------------------------------------------- the hub's cache
-
-
 def hub_cache(settings: Settings) -> Path:
     """The hub client's cache folder."""
     if settings.hub_cache is not None:
@@ -155,9 +152,6 @@ def _may_be(file: ModelFile, pointer: Path) -> bool:
 
 def _path_digest(file: ModelFile) -> str:
     return "sdcpu-" + hashlib.sha256(file.path.encode()).hexdigest()[:8]
-
-
-# ------------------------------------------------------------------------------ our folder
 
 
 def plain_path(file: ModelFile, settings: Settings) -> Path:

@@ -105,8 +105,6 @@ def rocm() -> dict[str, Any]:
     return {"driver": f"HIP {version.value}", "library": "", "devices": devices}
 
 
-# ---------------------------------------------------------------------------------------- CUDA
-
 _MAJOR, _MINOR, _INTEGRATED = 75, 76, 18
 """enum CUdevice_attribute: compute capability, and whether it shares the processor's memory."""
 
@@ -167,8 +165,6 @@ def _check_cuda(function: str, code: int) -> None:
         raise DriverError(f"{function}() answers {_ERROR_TEXTS.get(code, f'error {code}')}")
 
 
-# -------------------------------------------------------------------------------------- Vulkan
-
 _KINDS = {1: "integrated", 2: "discrete", 3: "virtual", 4: "software"}
 """enum VkPhysicalDeviceType; what calls itself a processor is a software rasteriser."""
 _DEVICE_LOCAL = 1
@@ -228,9 +224,6 @@ def _heaps(memory: bytes) -> Iterator[tuple[int, int]]:
     (count,) = struct.unpack_from("<I", memory, 260)
     for index in range(min(count, 16)):
         yield struct.unpack_from("<QI", memory, 264 + 16 * index)
-
-
-# ------------------------------------------------------------------------------------- helpers
 
 
 def _load(name: str) -> ctypes.CDLL | None:

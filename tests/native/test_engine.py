@@ -102,9 +102,6 @@ def difference(one: bytes, other: bytes) -> float:
     return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
 
 
-# --------------------------------------------------------------------------------------- pictures
-
-
 def test_the_picture_shows_what_the_prompt_says(engine: EngineProcess) -> None:
     events = draw(engine, replace(CIRCLE, preview="proj"))
     (data,) = pictures(events)
@@ -194,9 +191,6 @@ def test_the_encoder_is_not_there_when_it_was_not_asked_for(engine: EngineProces
     white = Pixels(width=64, height=64, channels=3, data=b"\xff" * (64 * 64 * 3))
     with pytest.raises(InvalidRequestError, match="without its encoder"):
         draw(engine, replace(SMALL, init_image=white))
-
-
-# ---------------------------------------------------------------------------------- loading, files
 
 
 def test_the_same_settings_load_once(engine: EngineProcess, load: Load) -> None:
@@ -318,9 +312,6 @@ def test_files_that_cannot_be_rewritten(
         list(shared.run(message))
     assert list(tmp_path.iterdir()) == [noise]
     assert shared.alive
-
-
-# ---------------------------------------------------------------------------- cancels and deaths
 
 
 def cancel_at(engine: EngineProcess, settings: GenerateSettings, stage: str) -> float:

@@ -89,9 +89,6 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-# ------------------------------------------------------------------------------------------- work
-
-
 def test_it_tells_what_it_does_in_order(engine: EngineProcess) -> None:
     assert engine.pid is None
     assert [type(event) for event in engine.run(LOAD)] == [Reached, Loaded, Finished]
@@ -188,8 +185,6 @@ def test_files_in_the_folder_do_not_stand_in_for_modules(
         assert "AVX" in engine.start().system_info or "NEON" in engine.start().system_info
 
 
-# ----------------------------------------------------------------------------------------- deaths
-
 DEATHS = [
     ("killed", "out of memory", "SIGKILL"),
     ("fault", "native fault", "SIGSEGV"),
@@ -263,9 +258,6 @@ def test_messages_that_are_none(beginning: str, words: str) -> None:
         engine.start()
         with pytest.raises(EngineCrashedError, match=words):
             list(engine.run(draw()))
-
-
-# ---------------------------------------------------------------------------------------- cancels
 
 
 def cancel_during(engine: EngineProcess, prompt: str) -> float:
@@ -381,9 +373,6 @@ def test_a_killed_rewrite_leaves_no_half_file(engine: EngineProcess, tmp_path: P
     with pytest.raises(EngineCrashedError):
         list(engine.run(message))
     assert list(tmp_path.iterdir()) == []
-
-
-# ------------------------------------------------------------------------------------------- ends
 
 
 @pytest.mark.parametrize("prompt", ["", "hang", "frozen"])

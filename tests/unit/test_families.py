@@ -34,9 +34,6 @@ def under(prefix: str, shapes: Shapes) -> list[tuple[str, tuple[int, ...]]]:
     return [(prefix + name, shape) for name, shape in shapes]
 
 
-# ------------------------------------------------------- checkpoints of true shape, as files
-
-
 @pytest.mark.parametrize(
     ("name", "role", "family", "missing"),
     [
@@ -79,8 +76,6 @@ def test_the_demo_is_a_tiny_unet_without_vae() -> None:
     found = identified(shapes)
     assert (found.role, found.family, found.missing) == (MODEL, "sd1_tiny", (VAE,))
 
-
-# -------------------------------------------------------------- the tensors that tell, alone
 
 BLOCK = "transformer_blocks.0"
 UNET = [
@@ -196,9 +191,6 @@ def test_a_diffusers_folder_is_a_whole_model(tmp_path: Path) -> None:
     assert identify(read_header(tmp_path)).missing == ()
 
 
-# ----------------------------------------------------------------------------- parts, helpers
-
-
 @pytest.mark.parametrize(
     ("shapes", "role", "words"),
     [
@@ -300,9 +292,6 @@ def test_what_cannot_be_used_is_named(shapes: Shapes, words: str) -> None:
 )
 def test_missing_parts_have_names_people_know(roles: list[FileRole], text: str) -> None:
     assert missing_parts(roles) == text
-
-
-# ------------------------------------------------------------------------- facts of families
 
 
 def test_every_role_has_a_name() -> None:

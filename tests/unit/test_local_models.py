@@ -31,9 +31,6 @@ def written(folder: Path, name: str, shapes: Shapes) -> str:
     return str(write_sparse(folder / name, shapes))
 
 
-# --------------------------------------------------------------------------- names and files
-
-
 @pytest.mark.parametrize("text", ["sd-turbo", "SD-Turbo", "taesd"])
 def test_known_names(text: str) -> None:
     assert resolve_model(text, REGISTRY) == REGISTRY.find(text)
@@ -95,9 +92,6 @@ def test_models_of_few_steps_are_told_by_a_tensor_or_the_name(
     defaults = model.defaults
     assert (defaults.steps, defaults.cfg_scale, defaults.sampler) == (steps, cfg, sampler)
     assert note in model.notes
-
-
-# ------------------------------------------------------------------- parts that a file lacks
 
 
 def test_a_diffusion_model_borrows_the_parts_it_lacks(tmp_path: Path) -> None:
@@ -167,9 +161,6 @@ def test_a_tiny_decoder_that_is_here_is_added(tmp_path: Path, here: bool) -> Non
     assert model.files[1:] == (taesd if here else ())
 
 
-# ------------------------------------------------------------------------ what is refused
-
-
 @pytest.mark.parametrize(
     ("name", "words", "hint"),
     [
@@ -230,9 +221,6 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         resolve_model(str(path), REGISTRY)
 
 
-# -------------------------------------------------------------------------- diffusers folders
-
-
 def test_a_diffusers_folder(tmp_path: Path) -> None:
     unet = [
         ("conv_in.weight", (320, 4, 3, 3)),
@@ -275,9 +263,6 @@ def test_a_folder_in_pieces_is_refused(tmp_path: Path) -> None:
     (unet / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(ModelFileError, match="cut into several files"):
         resolve_model(str(tmp_path), REGISTRY)
-
-
-# -------------------------------------------------------------------------------- on the hub
 
 
 def test_a_file_on_the_hub_is_identified_when_it_is_here(tmp_path: Path) -> None:

@@ -274,8 +274,6 @@ def test_the_type_of_most_weights() -> None:
     assert made.files
 
 
-# ----------------------------------------------------------------------------- what always holds
-
 ways = st.builds(
     Way,
     width=st.integers(1, 32).map(lambda n: n * 64),

@@ -76,9 +76,6 @@ def plan(
     )
 
 
-# ------------------------------------------------------------------------------------- threads
-
-
 @pytest.mark.parametrize(
     ("facts", "asked", "threads", "reason"),
     [
@@ -111,9 +108,6 @@ def plan(
 def test_threads(facts: dict[str, object], asked: int | None, threads: int, reason: str) -> None:
     hardware = replace(MACHINE, **facts)  # type: ignore[arg-type]
     assert choose_threads(hardware, asked) == (threads, reason)
-
-
-# -------------------------------------------------------------------------------------- memory
 
 
 def test_the_fastest_way_while_it_fits() -> None:
@@ -222,9 +216,6 @@ def test_a_limit_of_the_users_can_be_raised() -> None:
     assert caught.value.hint == "Allow it more memory."
 
 
-# ------------------------------------------------------------------------------------- decoder
-
-
 def test_without_a_tiny_decoder_the_full_one_draws() -> None:
     assert plan(sd15(tiny=False)).decoder == "full"
     assert plan(sd15(tiny=False), quality="draft").decoder == "full"
@@ -264,9 +255,6 @@ def test_models_that_do_not_draw(kind: str) -> None:
         plan((replace(SD15[0], kind=kind), SD15[1]))  # type: ignore[arg-type]
 
 
-# ---------------------------------------------------------------------------------------- time
-
-
 def test_the_time_is_known_after_the_first_picture(tmp_path: Path) -> None:
     measurements = Measurements(tmp_path)
     first = plan(measurements=measurements)
@@ -298,9 +286,6 @@ def test_what_slows_the_steps_is_part_of_the_conditions() -> None:
     conditions = plan(loras=(("a.gguf", 1.0),), control_image="c.png").conditions
     assert (conditions.loras, conditions.control, conditions.references) == (1, True, 0)
     assert plan(ref_images=("a.png", "b.png")).conditions.references == 2
-
-
-# ------------------------------------------------------------------------------------- reasons
 
 
 def test_reasons_are_sentences_and_the_surprising_ones_come_first() -> None:
@@ -404,9 +389,6 @@ def test_download_size_counts_what_is_missing() -> None:
     )
     assert made.download_size == 100
     assert made.files == files
-
-
-# ------------------------------------------------------------------------- what always holds
 
 
 @settings(max_examples=30, deadline=None)

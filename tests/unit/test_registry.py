@@ -26,9 +26,6 @@ def loaded(folder: Path, text: str) -> Registry:
     return load_registry(file)
 
 
-# ---------------------------------------------------------------------------------------- ours
-
-
 @pytest.mark.parametrize(
     "names",
     [
@@ -143,9 +140,6 @@ def test_only_pinned_upscalers_may_be_pickles() -> None:
     assert None not in pinned
 
 
-# ------------------------------------------------------------------------------------- finding
-
-
 @pytest.mark.parametrize("name", ["sd-turbo", "SD-Turbo", "SD-TURBO"])
 def test_capitals_do_not_matter(name: str) -> None:
     assert REGISTRY.find(name).name == "sd-turbo"
@@ -174,9 +168,6 @@ def test_nonsense_is_unknown_without_guesses(name: str) -> None:
         REGISTRY.find(name)
     assert "Did you mean" not in caught.value.hint
     assert len(caught.value.message) < 200
-
-
-# ------------------------------------------------------------------------------------ the user's
 
 
 def test_a_missing_file_of_the_user_is_no_error(tmp_path: Path) -> None:
@@ -266,9 +257,6 @@ def test_a_mistake_in_an_override_is_named_as_the_users(tmp_path: Path) -> None:
         loaded(tmp_path, '[sd-turbo]\nfamily = "sd9"\n')
     assert f"{tmp_path / 'models.toml'}, entry sd-turbo, key family" in caught.value.message
     assert caught.value.details["key"] == "family"
-
-
-# --------------------------------------------------------------------------------- where ours is
 
 
 @pytest.fixture

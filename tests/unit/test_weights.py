@@ -87,9 +87,6 @@ def test_control_characters_of_a_file_do_not_reach_the_message(tmp_path: Path) -
     assert caught.value.message.isprintable()
 
 
-# ------------------------------------------------------------------------------------- GGUF
-
-
 def test_tensor_types_are_those_of_the_gguf_package() -> None:
     ours = {number: (kind.block_values, kind.block_bytes) for number, kind in GGUF_TYPES.items()}
     theirs = {kind.value: GGML_QUANT_SIZES[kind] for kind in GGMLQuantizationType}
@@ -203,9 +200,6 @@ def test_what_is_read_is_what_the_gguf_package_reads(
     ]
 
 
-# ------------------------------------------------------------------------------ safetensors
-
-
 def test_a_file_of_the_safetensors_package_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     arrays: dict[str, npt.NDArray[Any]] = {
@@ -249,9 +243,6 @@ def test_what_the_safetensors_package_refuses_is_refused(
     except SafetensorError as error:
         pytest.fail(f"only we read it: {error}")
     assert ours == theirs
-
-
-# --------------------------------------------------------------------------- several files
 
 
 def write_folder(folder: Path) -> None:
@@ -311,9 +302,6 @@ def test_bad_indexes_are_refused(tmp_path: Path, index: str, words: str) -> None
     with pytest.raises(ModelFileError) as caught:
         read_shards(path)
     assert words in caught.value.message
-
-
-# ---------------------------------------------------------------------------------- pickles
 
 
 def test_only_pinned_pickles_are_allowed(tmp_path: Path) -> None:

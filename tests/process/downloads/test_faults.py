@@ -223,9 +223,6 @@ def test_a_hub_that_cannot_be_reached(
     assert time.monotonic() - started < 3.0
 
 
-# ------------------------------------------------------------------------ logins and licences
-
-
 @pytest.mark.parametrize(
     ("token", "accepted", "words"),
     [
@@ -287,9 +284,6 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(
     assert (set(at_hub), set(at_store)) == ({hub.token}, {None})
     out, err = capfd.readouterr()
     assert hub.token not in caplog.text + out + err
-
-
-# ------------------------------------------------------------------------------------ the disk
 
 
 def leave_free(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,9 +369,6 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, hub: HubServer) -> None:
         download(model_of(one_file()), settings)
 
 
-# ------------------------------------------------------------------------------- verification
-
-
 def test_another_file_than_the_pinned_one_is_not_even_downloaded(
     hub: HubServer, settings: Settings
 ) -> None:
@@ -437,9 +428,6 @@ def test_a_hub_that_is_wrong_about_the_size(size: int, hub: HubServer, settings:
     with pytest.raises(DownloadError, match=r"model\.gguf"):
         download(model_of(one_file()), settings)
     assert content(model_of(one_file()), settings) == []
-
-
-# --------------------------------------------------------------------------- files of no hub
 
 
 def test_a_plain_file_is_resumed_and_verified(hub: HubServer, settings: Settings) -> None:

@@ -136,9 +136,6 @@ def test_equal_names_from_other_repositories_do_not_collide(
     assert content(model, settings) == [SMALL, DATA[::2]]
 
 
-# ------------------------------------------------------------------------------------ removing
-
-
 def test_removing_frees_everything(hub: HubServer, settings: Settings) -> None:
     address = hub.add_plain("upscaler.pth", DATA)
     plain = one_file("upscaler.pth", repository=None, url=address)
