@@ -19,9 +19,9 @@ from sdcpu.protocol import (
     Generate,
     GenerateSettings,
     Load,
-    LoadSettings,
     LoraFile,
 )
+from tests.native.accel.loading import load_settings
 from tests.pictures import psnr
 
 LEAST = {"avx2": 50.0, "avx512": 50.0, "neon": 50.0, "bf16": 35.0, "int8": 35.0}
@@ -52,14 +52,7 @@ def draw(
     threads: int = 2,
 ) -> tuple[list[Image.Image], list[float]]:
     """A picture with each set of LoRAs, by one process; and the seconds before its first step."""
-    direct = kernels != "off"
-    load = LoadSettings(
-        files={role.value: str(path) for role, path in files.items()},
-        threads=threads,
-        flash_attention=direct,
-        diffusion_conv_direct=direct,
-        vae_conv_direct=direct,
-    )
+    load = load_settings(files, kernels, threads)
     pictures, seconds = [], []
     with EngineProcess(environment={**os.environ, "SDCPU_ACCEL": kernels}) as engine:
         for _ in engine.run(Load(settings=load)):

@@ -12,7 +12,8 @@ from sdcpu.families import FileRole
 from sdcpu.hardware import detect_hardware
 from sdcpu.kernels import usable_kernels
 from sdcpu.process import EngineProcess
-from sdcpu.protocol import Drawn, Generate, GenerateSettings, Load, LoadSettings
+from sdcpu.protocol import Drawn, Generate, GenerateSettings, Load
+from tests.native.accel.loading import load_settings
 from tests.pictures import Described, describe, psnr
 
 LEAST = {"avx2": 50.0, "avx512": 50.0, "neon": 50.0, "bf16": 35.0, "int8": 35.0}
@@ -40,14 +41,7 @@ def draw(
     `library` is another engine than the installed one, `more` more of the process's environment.
     """
     environment = {**os.environ, "SDCPU_ACCEL": kernels, **(more or {})}
-    direct = kernels != "off"
-    load = LoadSettings(
-        files={role.value: str(path) for role, path in files.items()},
-        threads=threads,
-        flash_attention=direct,
-        diffusion_conv_direct=direct,
-        vae_conv_direct=direct,
-    )
+    load = load_settings(files, kernels, threads)
     pictures = []
     with EngineProcess(library=library, environment=environment) as engine:
         for _ in engine.run(Load(settings=load)):
