@@ -14,6 +14,7 @@ from sdcpu.builds import Build
 from sdcpu.catalog import Catalog
 from sdcpu.default_model import Choice, choose_model, shipped_model
 from sdcpu.engine_choice import EngineChoice, check_devices
+from sdcpu.engine_run import EngineRun
 from sdcpu.errors import (
     BuildUnusableError,
     CancelledError,
@@ -27,26 +28,14 @@ from sdcpu.errors import (
 from sdcpu.events import DownloadProgress, Preview, Progress
 from sdcpu.hardware import detect_hardware, process_memory
 from sdcpu.images import GeneratedImage, ImageRequest, request_of
-from sdcpu.jobs import (
-    check_inputs,
-    check_threads,
-    engine_job,
-    engine_load,
-    finished_picture,
-    preview_picture,
-    progress_event,
-    weights_of_loras,
-)
+from sdcpu.jobs import check_inputs, check_threads, weights_of_loras
 from sdcpu.kernels import OFF
 from sdcpu.measurements import Measurements
 from sdcpu.models import Model
 from sdcpu.plan import EnginePlan, with_reason, words_note
 from sdcpu.plan import make_plan as decide
-from sdcpu.process import EngineProcess
-from sdcpu.protocol import Drawn, Finished, Generate, Load, Previewed, Quantize, Reached
 from sdcpu.proving import prove_with_new_driver
-from sdcpu.settings import Settings, child_environment, load_settings, parse_size
-from sdcpu.stopwatch import Stopwatch
+from sdcpu.settings import Settings, load_settings, parse_size
 from sdcpu.tuning import Tuning, Tunings, circumstances_of
 
 Event = EnginePlan | DownloadProgress | Progress | Preview | GeneratedImage
@@ -103,14 +92,11 @@ class ImageGenerator:
         self._catalog = Catalog(self._settings)
         self._measurements = Measurements(self._settings.state_folder)
         self._tuning = tuning
-        self._process: EngineProcess | None = None
-        self._kernels = OFF
         self._engines = EngineChoice(self._settings)
+        self._run = EngineRun(self._engines, self._measurements)
         self._choice: Choice | None = None
         self._news = ""
         self._busy = threading.Lock()
-        self._pictures_done = 0
-        self._cancelled = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -163,20 +149,16 @@ class ImageGenerator:
 
     def cancel(self) -> None:
         """Stop the picture that is being made, from any thread; it ends with CancelledError."""
-        self._cancelled.set()
-        if self._process:
-            self._process.cancel()
+        self._run.cancel()
 
     def close(self) -> None:
         """End the engine's process; a later call starts it again."""
-        if self._process:
-            self._process.stop()
-            self._process = None
+        self._run.close()
 
     @property
     def engine_pid(self) -> int | None:
         """The engine's process, while there is one."""
-        return self._process.pid if self._process else None
+        return self._run.pid
 
     def _stream(self, request: ImageRequest) -> Generator[Event, None, None]:
         if not self._busy.acquire(blocking=False):
@@ -185,7 +167,7 @@ class ImageGenerator:
                 hint="Wait for it, or use a second ImageGenerator.",
             )
         try:
-            self._cancelled.clear()
+            self._run.begin()
             request = request if request.seed is not None else _with_seed(request)
             self._news = prove_with_new_driver(self._engines, self._settings)
             known = self._chosen()
@@ -202,7 +184,6 @@ class ImageGenerator:
             if plan is None or choice != known or self._catalog.locate(choice.model) != here:
                 plan = self._planned(choice, request)
                 yield plan
-            self._pictures_done = 0
             try:
                 yield from self._started_and_drawn(choice, plan)
             except (BuildUnusableError, EngineError) as error:
@@ -213,14 +194,14 @@ class ImageGenerator:
             self._busy.release()
 
     def _started_and_drawn(self, choice: Choice, plan: EnginePlan) -> Iterator[Event]:
-        started = self._running(plan.build, plan.kernels).start()
+        started = self._run.start(plan)
         check_devices(plan.build, started)
         if started.kernels != plan.kernels:
             # An engine that our kernels do not know: what suits them would cost time now.
             self._settings = replace(self._settings, accel=OFF)
             plan = self._planned(choice, plan.request)
             yield plan
-        yield from self._drawn(plan)
+        yield from self._run.draw(plan, self._catalog.locate(plan.model))
 
     def _drawn_by_processor(
         self, choice: Choice, failed: EnginePlan, request: ImageRequest, error: SdcpuError
@@ -228,7 +209,7 @@ class ImageGenerator:
         """Draw what a card left undone: one that is lost or full must not cost the picture."""
         self.close()
         self._engines.give_up_cards()
-        done = self._pictures_done
+        done = self._run.pictures_done
         left = replace(request, seed=(request.seed or 0) + done, count=request.count - done)
         name = failed.card.name if failed.card else failed.build.name
         reason = f"The {name} failed, so the processor draws: {error.message}"
@@ -315,57 +296,12 @@ class ImageGenerator:
         return self._chosen()
 
     def _downloaded(self, model: Model) -> Iterator[DownloadProgress]:
-        for progress in self._catalog.fetch(model, self._quantize):
-            if self._cancelled.is_set():
+        for progress in self._catalog.fetch(model, self._run.quantize):
+            if self._run.is_cancelled:
                 raise CancelledError(
                     "The download was cancelled.", hint="The next one goes on where it stopped."
                 )
             yield progress
-
-    def _drawn(self, plan: EnginePlan) -> Iterator[Event]:
-        """Run the engine for a plan whose files are all here."""
-        located = self._catalog.locate(plan.model)
-        job = engine_job(plan, located)
-        process = self._running(plan.build, plan.kernels)
-        watch = Stopwatch(pictures=plan.request.count, expected=plan.stage_seconds)
-        stage_seconds: dict[str, float] = {}
-        for message in (Load(settings=engine_load(plan, located)), Generate(settings=job)):
-            if self._cancelled.is_set():
-                raise CancelledError("Cancelled before the picture was begun.")
-            for answer in process.run(message):
-                if isinstance(answer, Reached):
-                    yield progress_event(answer, watch, plan.request.count)
-                elif isinstance(answer, Previewed):
-                    yield preview_picture(answer)
-                elif isinstance(answer, Drawn):
-                    self._pictures_done += 1
-                    yield finished_picture(
-                        plan,
-                        answer.pixels,
-                        index=self._pictures_done - 1,
-                        seed=answer.seed,
-                        seconds=watch.seconds,
-                    )
-                elif isinstance(answer, Finished):
-                    stage_seconds |= answer.stage_seconds
-        self._measurements.record(plan.conditions, stage_seconds)
-
-    def _running(self, build: Build, kernels: str) -> EngineProcess:
-        """The engine's process for a build and kernels; one for others is ended first."""
-        if self._process and (self._process.library, self._kernels) != (build.library, kernels):
-            self.close()
-        if self._process is None:
-            device = self._engines.environment(build)
-            environment = child_environment(SDCPU_ACCEL=kernels, **device)
-            self._process = EngineProcess(library=build.library, environment=environment)
-            self._kernels = kernels
-        return self._process
-
-    def _quantize(self, source: Path, target: Path, tensor_type: str) -> None:
-        process = self._running(self._engines.build(), OFF)
-        message = Quantize(source=str(source), target=str(target), tensor_type=tensor_type)
-        for _ in process.run(message):
-            pass
 
 
 def generate(prompt: str, model: str | Path | None = None, **request: Any) -> GeneratedImage:

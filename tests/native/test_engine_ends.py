@@ -190,7 +190,7 @@ CHANGES = {
         "0.4.8 is installed; sdcpu knows version 0.4.7 only",
     ),
     "no binding": (
-        "import sdcpu.engine as e; e.BINDING = 'no-such-package'",
+        "import sdcpu.engine.library as e; e.BINDING = 'no-such-package'",
         "no-such-package is not installed",
     ),
     "another struct": (

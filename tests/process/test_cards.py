@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 import sdcpu
-from sdcpu import engine_choice, proving
-from sdcpu import generator as generator_module
+from sdcpu import engine_choice, engine_run, proving
 from sdcpu.builds import find_build
 from sdcpu.builds.installed import device_environment, device_name, own_build
 from sdcpu.builds.states import build_states
@@ -36,7 +35,7 @@ def settings(tmp_path: Path, demo_folder: Path) -> Settings:
 @pytest.fixture(autouse=True)
 def _one_card(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = partial(EngineProcess, command=COMMAND)
-    monkeypatch.setattr(generator_module, "EngineProcess", fake)
+    monkeypatch.setattr(engine_run, "EngineProcess", fake)
     monkeypatch.setattr(proving, "EngineProcess", fake)
     see(monkeypatch, DRIVER)
 

@@ -12,6 +12,7 @@ import pytest
 import sdcpu
 import sdcpu.jobs
 import sdcpu.recipe
+from sdcpu import engine_run
 from sdcpu import generator as generator_module
 from sdcpu.generator import ImageGenerator
 from sdcpu.process import EngineProcess
@@ -37,7 +38,7 @@ def settings(tmp_path: Path, demo_folder: Path) -> Settings:
 @pytest.fixture(autouse=True)
 def _fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = partial(EngineProcess, command=command())
-    monkeypatch.setattr(generator_module, "EngineProcess", fake)
+    monkeypatch.setattr(engine_run, "EngineProcess", fake)
 
 
 @pytest.fixture

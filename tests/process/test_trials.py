@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sdcpu import generator as generator_module
+from sdcpu import engine_run
 from sdcpu.accel import library_path
 from sdcpu.errors import ModelNotDownloadedError
 from sdcpu.generator import ImageGenerator
@@ -36,7 +36,7 @@ def settings(tmp_path: Path, demo_folder: Path) -> Settings:
 @pytest.fixture(autouse=True)
 def _fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = partial(EngineProcess, command=command())
-    monkeypatch.setattr(generator_module, "EngineProcess", fake)
+    monkeypatch.setattr(engine_run, "EngineProcess", fake)
 
 
 def test_what_is_found_is_kept_and_used(settings: Settings) -> None:

@@ -55,6 +55,7 @@ LAYERS = (
         "trials",
         "proving",
         "engine_choice",
+        "engine_run",
     },
     {"cli"},
     {"__main__"},

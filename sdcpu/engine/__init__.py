@@ -7,12 +7,9 @@ buffer that the engine gives away is freed, every callback is kept.
 from __future__ import annotations
 
 import ctypes
-import importlib
-import importlib.metadata
 import os
 import re
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +18,9 @@ from typing import Any, Literal
 from sdcpu.accel import door_inside, is_inside, load_door
 from sdcpu.binding import BINDING, BINDING_VERSION
 from sdcpu.builds import library_to_load
+from sdcpu.engine.library import import_binding
+from sdcpu.engine.stages import Stage, StageClock
 from sdcpu.errors import (
-    BuildUnusableError,
     CancelledError,
     GenerationError,
     InvalidRequestError,
@@ -61,7 +59,6 @@ _LEVELS = ("debug", "info", "warning", "error")
 """enum sd_log_level_t."""
 _SOURCE_LINE = re.compile(r"^[\w.-]+:\d+ +- ")
 """What the engine puts before every line that it logs: file and line of its source."""
-Stage = Literal["load", "text", "sample", "decode"]
 
 
 class NativeEngine:
@@ -75,7 +72,7 @@ class NativeEngine:
     def __init__(self, emit: Callable[[FromEngine], None]) -> None:
         self._emit = emit
         door = load_door(library_to_load())
-        self._native = _import_binding()
+        self._native = import_binding()
         self._door = door or door_inside(self._native._lib)
         check_layout(self._native)
         library: str = self._native._lib._name
@@ -84,7 +81,7 @@ class NativeEngine:
         self._context: Any = None
         self._loaded: LoadSettings | None = None
         self._cancelled = threading.Event()
-        self._clock = _StageClock(self._stage_ended)
+        self._clock = StageClock(self._stage_ended)
         self._picture = 1
         self._complaints: deque[str] = deque(maxlen=20)
         self._error = ""
@@ -272,7 +269,7 @@ class NativeEngine:
     def _begin(self) -> None:
         self._complaints.clear()
         self._error = ""
-        self._clock = _StageClock(self._stage_ended)
+        self._clock = StageClock(self._stage_ended)
         self._picture = 1
 
     def _enter(self, stage: Stage) -> None:
@@ -324,47 +321,3 @@ class NativeEngine:
     ) -> None:
         if count > 0 and frames and frames[0].data:
             self._emit(Previewed(step=abs(step), pixels=copy_pixels(frames[0])))
-
-
-class _StageClock:
-    """Seconds spent in each stage; `ended` is told of each that ends."""
-
-    def __init__(self, ended: Callable[[Stage], None]) -> None:
-        self.stage: Stage | None = None
-        self._ended = ended
-        self._since = 0.0
-        self._seconds: dict[str, float] = {}
-
-    def enter(self, stage: Stage) -> None:
-        self.finish()
-        self.stage = stage
-        self._since = time.perf_counter()
-
-    def finish(self) -> dict[str, float]:
-        if self.stage is not None:
-            spent = time.perf_counter() - self._since
-            self._seconds[self.stage] = self._seconds.get(self.stage, 0.0) + spent
-            self._ended(self.stage)
-            self.stage = None
-        return self._seconds
-
-
-def _import_binding() -> Any:
-    """The binding's ctypes layer. The door must be loaded before this."""
-    try:
-        version = importlib.metadata.version(BINDING)
-        if version != BINDING_VERSION:
-            raise BuildUnusableError(
-                f"{BINDING} {version} is installed; sdcpu knows version {BINDING_VERSION} only.",
-                hint=f"pip install {BINDING}=={BINDING_VERSION}",
-            )
-        return importlib.import_module("stable_diffusion_cpp.stable_diffusion_cpp")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise BuildUnusableError(
-            f"{BINDING} is not installed.", hint=f"pip install {BINDING}=={BINDING_VERSION}"
-        ) from error
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        raise BuildUnusableError(
-            f"The engine's library cannot be used: {error}",
-            hint=f"Build it anew: pip install --force-reinstall {BINDING}=={BINDING_VERSION}",
-        ) from error

@@ -1,0 +1,35 @@
+"""The binding's ctypes layer, imported; the one place that knows how it can fail."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from typing import Any
+
+from sdcpu.binding import BINDING, BINDING_VERSION
+from sdcpu.errors import BuildUnusableError
+
+
+def import_binding() -> Any:
+    """Import the binding's ctypes layer; our door must be loaded before it.
+
+    Raises:
+        BuildUnusableError: it is missing, of another version, or its library does not load.
+    """
+    try:
+        version = importlib.metadata.version(BINDING)
+        if version != BINDING_VERSION:
+            raise BuildUnusableError(
+                f"{BINDING} {version} is installed; sdcpu knows version {BINDING_VERSION} only.",
+                hint=f"pip install {BINDING}=={BINDING_VERSION}",
+            )
+        return importlib.import_module("stable_diffusion_cpp.stable_diffusion_cpp")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise BuildUnusableError(
+            f"{BINDING} is not installed.", hint=f"pip install {BINDING}=={BINDING_VERSION}"
+        ) from error
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        raise BuildUnusableError(
+            f"The engine's library cannot be used: {error}",
+            hint=f"Build it anew: pip install --force-reinstall {BINDING}=={BINDING_VERSION}",
+        ) from error
