@@ -25,15 +25,8 @@ Decoder = Literal["tiny", "full"]
 
 def diffusion_buffer(family: str) -> DiffusionBuffer:
     """The buffer of a family's diffusion model; an unknown one is taken for a large one."""
-    if family == "flux2":  # twice as wide as klein
-        return replace(
-            _KLEIN,
-            heads=48,
-            wide=Line(199_830, 191e6),
-            scores=Line(93_844, 192e6),
-            flash_wide=Line(117_986, 222e6),
-            flash_mask=Line(111_896, 248e6),
-        )
+    if family in _WIDER_THAN_KLEIN:
+        return _KLEIN.wider(_WIDER_THAN_KLEIN[family])
     return _DIFFUSION_BUFFERS.get(family, _FLUX)
 
 
@@ -58,6 +51,10 @@ class Line:
     def at(self, latent_pixels: float) -> float:
         """Bytes for so many latent pixels."""
         return self.slope * latent_pixels + self.fixed
+
+    def times(self, factor: float) -> Line:
+        """So many times as many bytes for every picture."""
+        return Line(self.slope * factor, self.fixed * factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +92,17 @@ class DiffusionBuffer:
             mask = _MASK_BYTES * keys * padded + self.flash_mask.at(latent)
             attention = 0.0 if padded == keys else mask
         return max(wide.at(latent), attention)
+
+    def wider(self, times: float) -> DiffusionBuffer:
+        """The buffer of the same network with so many times the channels and heads."""
+        return replace(
+            self,
+            heads=round(self.heads * times),
+            wide=self.wide.times(times),
+            scores=self.scores.times(times),
+            flash_wide=self.flash_wide.times(times),
+            flash_mask=self.flash_mask.times(times),
+        )
 
 
 # A SD 1.5 step at 512x512: 4096 tokens, 8 heads, 4 * 8 * 4096² bytes of scores = 512 MiB of 560.
@@ -138,6 +146,8 @@ _KLEIN = DiffusionBuffer(
     flash_mask=Line(55_948, 124e6),
     text=78 * MIB,
 )
+_WIDER_THAN_KLEIN = {"flux2": 2.0, "flux2_klein_9b": 4 / 3}
+"""Width in that of FLUX.2 klein 4B."""
 
 _DIFFUSION_BUFFERS: Mapping[str, DiffusionBuffer] = {
     "sd1": _SD1,
@@ -172,6 +182,7 @@ _DIFFUSION_BUFFERS: Mapping[str, DiffusionBuffer] = {
     ),
     "sd3": _SD3,
     "flux": _FLUX,
+    "flux_fill": _FLUX,
     "chroma": DiffusionBuffer(
         heads=24,
         tokens=1 / 4,

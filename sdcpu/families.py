@@ -68,17 +68,25 @@ class Family:
     steps: int = 20
     """What suits a model of the family that was not made for few steps."""
     cfg_scale: float = 7.0
+    guidance: float = 3.5
+    """Distilled guidance; without effect outside FLUX."""
     sampler: str = "euler_a"
     """A name of `sdcpu.images.SAMPLERS`."""
     flow_shift: float | None = None
     """Shift of flow-matching models; None: the engine's own."""
     video: bool = False
+    starts_from_picture: bool = False
+    """Whether it needs a picture to start from: a video's first frame, or what is to be filled."""
+    needs_mask: bool = False
+    """Whether it needs a mask of what is to be filled."""
     loads_in_parts: bool = True
     """Whether the engine takes a diffusion model and its text encoders from separate files."""
     tiny_decoder: str | None = None
     """The registry's entry with the tiny decoder for this family's latents."""
     edits: bool = False
     """Whether it takes reference pictures."""
+    guide: str
+    """The document in stable-diffusion.cpp's docs folder that says where its files are."""
 
 
 _CLIP_L, _CLIP_G, _T5, _LLM = FileRole.CLIP_L, FileRole.CLIP_G, FileRole.T5XXL, FileRole.LLM
@@ -92,6 +100,7 @@ _UNET = Family(
     latent_channels=4,
     loads_in_parts=False,
     tiny_decoder="taesd",
+    guide="sd.md",
 )
 _TRANSFORMER = Family(
     name="a family with a diffusion transformer, whose patches are 2 latent pixels wide",
@@ -103,8 +112,18 @@ _TRANSFORMER = Family(
     height=1024,
     cfg_scale=1.0,
     sampler="euler",
+    guide="flux.md",
 )
-_FLUX2 = replace(_TRANSFORMER, parts=(_LLM, _VAE), latent_channels=128, latent_scale=16, edits=True)
+_FLUX1 = replace(_TRANSFORMER, parts=(_CLIP_L, _T5, _VAE), tiny_decoder="taef1")
+_FLUX2 = replace(
+    _TRANSFORMER,
+    parts=(_LLM, _VAE),
+    latent_channels=128,
+    latent_scale=16,
+    tiny_decoder="taef2",
+    edits=True,
+    guide="flux2.md",
+)
 _WAN = replace(
     _TRANSFORMER,
     parts=(_T5, _VAE),
@@ -113,13 +132,26 @@ _WAN = replace(
     cfg_scale=6.0,
     flow_shift=3.0,
     video=True,
+    tiny_decoder="taew2_1",
+    guide="wan.md",
 )
+_WAN_A14B = replace(
+    _WAN,
+    parts=(FileRole.HIGH_NOISE_DIFFUSION_MODEL, _T5, _VAE),
+    cfg_scale=3.5,
+)
+"""Two models of 14 thousand million values each: one for the first, noisy steps, one for later."""
 
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         replace(_UNET, name="sd1", title="Stable Diffusion 1.x"),
-        replace(_UNET, name="sd1_tiny", title="Stable Diffusion 1.x with a tiny UNet"),
+        replace(
+            _UNET,
+            name="sd1_tiny",
+            title="Stable Diffusion 1.x with a tiny UNet",
+            guide="distilled_sd.md",
+        ),
         replace(_UNET, name="sd2", title="Stable Diffusion 2.x"),
         replace(
             _UNET,
@@ -130,6 +162,7 @@ FAMILIES: dict[str, Family] = {
             cfg_scale=1.0,
             sampler="euler",
             tiny_decoder=None,
+            guide="distilled_sd.md",
         ),
         replace(
             _UNET,
@@ -150,17 +183,20 @@ FAMILIES: dict[str, Family] = {
             cfg_scale=4.5,
             flow_shift=3.0,
             tiny_decoder="taesd3",
+            guide="sd3.md",
         ),
+        replace(_FLUX1, name="flux", title="FLUX.1", edits=True),
         replace(
-            _TRANSFORMER,
-            name="flux",
-            title="FLUX.1",
-            parts=(_CLIP_L, _T5, _VAE),
-            tiny_decoder="taef1",
-            edits=True,
+            _FLUX1,
+            name="flux_fill",
+            title="FLUX.1 Fill",
+            guidance=30.0,
+            starts_from_picture=True,
+            needs_mask=True,
         ),
         replace(_FLUX2, name="flux2", title="FLUX.2"),
-        replace(_FLUX2, name="flux2_klein", title="FLUX.2 klein", steps=4),
+        replace(_FLUX2, name="flux2_klein", title="FLUX.2 klein 4B", steps=4),
+        replace(_FLUX2, name="flux2_klein_9b", title="FLUX.2 klein 9B", steps=4),
         replace(
             _TRANSFORMER,
             name="chroma",
@@ -168,6 +204,7 @@ FAMILIES: dict[str, Family] = {
             parts=(_T5, _VAE),
             cfg_scale=4.0,
             tiny_decoder="taef1",
+            guide="chroma.md",
         ),
         replace(
             _TRANSFORMER,
@@ -176,6 +213,7 @@ FAMILIES: dict[str, Family] = {
             parts=(_LLM, _VAE),
             steps=8,
             tiny_decoder="taef1",
+            guide="z_image.md",
         ),
         replace(
             _TRANSFORMER,
@@ -186,8 +224,18 @@ FAMILIES: dict[str, Family] = {
             flow_shift=3.0,
             tiny_decoder="taew2_1",
             edits=True,
+            guide="qwen_image.md",
         ),
-        replace(_WAN, name="wan21", title="Wan 2.1", tiny_decoder="taew2_1"),
+        replace(_WAN, name="wan21", title="Wan 2.1"),
+        replace(
+            _WAN,
+            name="wan21_i2v",
+            title="Wan 2.1 I2V",
+            parts=(_T5, FileRole.CLIP_VISION, _VAE),
+            starts_from_picture=True,
+        ),
+        replace(_WAN_A14B, name="wan22_t2v", title="Wan 2.2 T2V A14B"),
+        replace(_WAN_A14B, name="wan22_i2v", title="Wan 2.2 I2V A14B", starts_from_picture=True),
         replace(
             _WAN,
             name="wan22_ti2v",

@@ -48,6 +48,16 @@ _UNSUPPORTED = {
     "condition_embedder.text_embedder.linear_1.weight": "Wan in diffusers form",
 }
 """What can be recognised and not used, by a name (or its beginning) inside the diffusion model."""
+_ANOTHER_SCHEDULE = "edm_mean"
+"""Beside the diffusion model of Playground v2.5, whose noise the engine cannot draw from (EDM with
+a data deviation of 0.5); it would take the file for SDXL and draw mud."""
+
+
+_FILL_INPUTS = 384
+"""Of FLUX.1 Fill, for a patch of 2x2 latent pixels: 64 values of what is drawn, 64 of the picture
+without what is masked, and the 16x16 pixels of the mask."""
+_WIDE_KLEIN = 4096
+"""Width of FLUX.2 klein 9B, which reads texts with Qwen3 8B; 4B is 3072 wide and takes Qwen3 4B."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +164,8 @@ def _diffusion_model(tensors: _Tensors, header: WeightsHeader) -> Identified | N
     for mark, what in _UNSUPPORTED.items():
         if inside.any_begins(mark):
             raise _unsupported(header, what)
+    if _ANOTHER_SCHEDULE in tensors.shapes:
+        raise _unsupported(header, "Playground v2.5, whose noise schedule the engine lacks")
     found = _transformer(inside, header) or _unet(inside, tensors, header)
     if found is None:
         return None
@@ -182,29 +194,37 @@ def _transformer(
     elif inside.any_begins("transformer_blocks.0.img_mod.1.weight"):
         family = "qwen_image"
     elif inside.any_begins("double_stream_modulation_img.lin.weight"):
-        family = "flux2" if inside.any_begins("single_blocks.47.") else "flux2_klein"
+        wide = inside.size(0, "txt_in.weight") == _WIDE_KLEIN
+        family = "flux2_klein_9b" if wide else "flux2_klein"
+        if inside.any_begins("single_blocks.47."):
+            family = "flux2"
     elif inside.any_begins("double_blocks."):
         family = "chroma" if inside.any_begins("distilled_guidance_layer.") else "flux"
-        if inside.size(-1, "img_in.weight") not in (None, 64):
-            raise _unsupported(header, "a FLUX model for filling or control")
+        inputs = inside.size(-1, "img_in.weight")
+        if inputs == _FILL_INPUTS:
+            family = "flux_fill"
+        elif inputs not in (None, 64):
+            raise _unsupported(header, "a FLUX model that follows a control picture")
     elif inside.size(0, "cap_embedder.0.weight") == 2560:  # the width of Qwen3-4B; Lumina: 2304
         family = "z_image"
     elif inside.any_begins("blocks.0.cross_attn.norm_k.weight"):
-        return _wan(inside, header)
+        family = _wan(inside)
     return (family, FAMILIES[family].parts) if family else None
 
 
-def _wan(inside: _Tensors, header: WeightsHeader) -> tuple[str, tuple[FileRole, ...]]:
-    """Which Wan: by its patch embedding, five-dimensional or with the first two folded into one."""
+def _wan(inside: _Tensors) -> str:
+    """Which Wan: by its patch embedding, five-dimensional or with the first two folded into one.
+
+    Either half of Wan 2.2 T2V A14B cannot be told from Wan 2.1 T2V 14B, and makes videos alone.
+    """
     shape = inside.shapes.get("patch_embedding.weight", (0,))
     channels = math.prod(shape[:-3]) if len(shape) > 3 else 0
     looks_at_pictures = inside.any_begins("img_emb.")
     if channels == 3072 * 48 and not looks_at_pictures:
-        return "wan22_ti2v", FAMILIES["wan22_ti2v"].parts
+        return "wan22_ti2v"
     if channels == 5120 * 36 and not looks_at_pictures:
-        raise _unsupported(header, "Wan 2.2 I2V, which comes in two halves")
-    vision = (FileRole.CLIP_VISION,) if looks_at_pictures else ()
-    return "wan21", (*FAMILIES["wan21"].parts, *vision)
+        return "wan22_i2v"
+    return "wan21_i2v" if looks_at_pictures else "wan21"
 
 
 def _unet(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdcpu.errors import InvalidRequestError
 from sdcpu.events import Preview, Progress
-from sdcpu.families import FileRole
+from sdcpu.families import FAMILIES, FileRole
 from sdcpu.images import GeneratedImage, ImageRequest
 from sdcpu.inputs import read_picture
 from sdcpu.models import Model, ModelFile
@@ -62,6 +62,7 @@ def check_inputs(request: ImageRequest, model: Model) -> None:
         ModelFileError: a LoRA file is damaged.
     """
     roles = {file.role for file in model.files}
+    check_needs(request, model)
     if request.control_image is not None and FileRole.CONTROL_NET not in roles:
         raise InvalidRequestError(
             f"{model.name} has no ControlNet, so it cannot follow a control picture.",
@@ -81,6 +82,22 @@ def check_inputs(request: ImageRequest, model: Model) -> None:
             read_picture(source, what)
     for name, _weight in request.loras:
         read_header(Path(name))
+
+
+def check_needs(request: ImageRequest, model: Model) -> None:
+    """Make sure that a request brings along what a model cannot draw without.
+
+    Raises:
+        InvalidRequestError: the picture to fill or its mask is missing.
+    """
+    family = FAMILIES.get(model.family)
+    if family is None or not family.needs_mask:
+        return
+    if request.init_image is None or request.mask_image is None:
+        raise InvalidRequestError(
+            f"{model.name} fills what is masked in a picture; it needs the picture and the mask.",
+            hint="Give both: --init PICTURE --mask MASK (white is filled).",
+        )
 
 
 def check_threads(threads: int | None) -> None:

@@ -19,6 +19,9 @@ from sdcpu.weights import WeightsHeader, read_header
 IsHere = Callable[[ModelFile], bool]
 """Whether a file is on this disk already."""
 
+GUIDES = "https://github.com/leejet/stable-diffusion.cpp/blob/master/docs"
+"""Where the engine's documents are, one for each kind of model."""
+
 _HUB_NAME = r"[A-Za-z0-9][\w.-]*"
 _ON_HUB = re.compile(rf"(?P<repository>{_HUB_NAME}/{_HUB_NAME})(?:/(?P<path>[^\\:]+))?")
 _WEIGHTS_ENDINGS = (".gguf", ".safetensors", ".sft")
@@ -201,6 +204,9 @@ def _borrowed_parts(
     notes: list[str] = []
     unknown: list[FileRole] = []
     for role in found.missing:
+        if role is FileRole.HIGH_NOISE_DIFFUSION_MODEL:  # which half the file is cannot be told
+            unknown.append(role)
+            continue
         roles = (role, FileRole.TINY_DECODER) if role is FileRole.VAE else (role,)
         lender = next(_lenders(found.family, roles, registry), None)
         if lender is None:
@@ -212,7 +218,8 @@ def _borrowed_parts(
     if unknown:
         raise ModelFileError(
             f"{path} is {found.description}; it lacks {missing_parts(unknown)}.",
-            hint="Describe the model with all its files in your models.toml.",
+            hint=f"{GUIDES}/{FAMILIES[found.family].guide} says where they are. Describe the model "
+            "with all its files in your models.toml.",
             details={"path": str(path), "missing": ", ".join(unknown)},
         )
     return parts, notes

@@ -85,6 +85,7 @@ def family_defaults(family: str) -> Defaults:
         height=facts.height,
         steps=facts.steps,
         cfg_scale=facts.cfg_scale,
+        guidance=facts.guidance,
         sampler=facts.sampler,
         flow_shift=facts.flow_shift,
     )

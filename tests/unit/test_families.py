@@ -140,6 +140,11 @@ def test_transformers_alone_and_in_a_whole_checkpoint(
             "flux2",
         ),
         ([("double_blocks.0.x", (1,)), ("img_in.weight", (3072, 64))], "flux"),
+        ([("double_blocks.0.x", (1,)), ("img_in.weight", (3072, 384))], "flux_fill"),
+        (
+            [("double_stream_modulation_img.lin.weight", (1,)), ("txt_in.weight", (4096, 12288))],
+            "flux2_klein_9b",
+        ),
     ],
 )
 def test_what_is_there_and_what_is_not_decides(shapes: Shapes, family: str) -> None:
@@ -155,7 +160,18 @@ def test_what_is_there_and_what_is_not_decides(shapes: Shapes, family: str) -> N
         ((5120, 16, 1, 2, 2), [], "wan21", (T5, VAE)),
         ((3072, 48, 1, 2, 2), [], "wan22_ti2v", (T5, VAE)),
         ((3072 * 48, 1, 2, 2), [], "wan22_ti2v", (T5, VAE)),
-        ((5120, 36, 1, 2, 2), ["img_emb.proj.0.weight"], "wan21", (T5, VAE, FileRole.CLIP_VISION)),
+        (
+            (5120, 36, 1, 2, 2),
+            ["img_emb.proj.0.weight"],
+            "wan21_i2v",
+            (T5, FileRole.CLIP_VISION, VAE),
+        ),
+        (
+            (5120, 36, 1, 2, 2),
+            [],
+            "wan22_i2v",
+            (FileRole.HIGH_NOISE_DIFFUSION_MODEL, T5, VAE),
+        ),
     ],
 )
 def test_wan_is_told_by_its_patch_embedding(
@@ -257,15 +273,12 @@ def test_parts_and_helpers(shapes: Shapes, role: FileRole, words: str) -> None:
         ([("controlnet_cond_embedding.conv_in.weight", (1,))], "diffusers form"),
         ([("single_transformer_blocks.0.attn.to_q.weight", (1,))], "FLUX in diffusers form"),
         ([(f"{BLOCK}.norm1_context.linear.weight", (1,))], "Stable Diffusion 3 in diffusers form"),
-        ([("double_blocks.0.x", (1,)), ("img_in.weight", (3072, 384))], "filling or control"),
-        ([*UNET, *attends_to(1280)], "texts of width 1280"),
+        ([("double_blocks.0.x", (1,)), ("img_in.weight", (3072, 128))], "follows a control"),
         (
-            [
-                ("blocks.0.cross_attn.norm_k.weight", (5120,)),
-                ("patch_embedding.weight", (5120, 36, 1, 2, 2)),
-            ],
-            "Wan 2.2 I2V",
+            [*under("model.diffusion_model.", [*UNET, *attends_to(2048)]), ("edm_mean", (4,))],
+            "v2.5",
         ),
+        ([*UNET, *attends_to(1280)], "texts of width 1280"),
         (
             [("conv_first.weight", (64, 12, 3, 3)), ("body.0.rdb1.conv1.weight", (32, 64, 3, 3))],
             "does not take 3 colours",
@@ -305,6 +318,7 @@ def test_families_are_sound(family: Family) -> None:
     assert family.size_multiple % family.latent_scale == 0
     assert family.sampler in SAMPLERS
     assert family.parts
+    assert family.guide.endswith(".md")
 
 
 @pytest.mark.parametrize(
@@ -326,4 +340,5 @@ def test_latents_are_those_of_the_engine(name: str, channels: int, scale: int) -
 def test_defaults_of_a_family() -> None:
     assert family_defaults("sdxs").steps == 1
     assert family_defaults("z_image").sampler == "euler"
+    assert family_defaults("flux_fill").guidance == 30.0
     assert family_defaults("lora") == Defaults()

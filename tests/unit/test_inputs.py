@@ -7,7 +7,10 @@ from PIL import Image
 
 from sdcpu import inputs
 from sdcpu.errors import InvalidRequestError
+from sdcpu.images import ImageRequest
 from sdcpu.inputs import read_picture
+from sdcpu.jobs import check_needs
+from sdcpu.registry import load_registry
 
 
 def test_a_picture_covers_the_size_and_keeps_its_middle(tmp_path: Path) -> None:
@@ -61,3 +64,14 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(monkeypatch: pytest.Monk
     monkeypatch.setattr(inputs, "MAX_INPUT_PIXELS", 99)
     with pytest.raises(InvalidRequestError, match="10x10"):
         read_picture(Image.new("L", (10, 10)), "mask")
+
+
+@pytest.mark.parametrize("given", [{}, {"init_image": "a.png"}])
+def test_a_model_that_fills_needs_a_picture_and_a_mask(given: dict[str, str]) -> None:
+    fill = load_registry(None).find("flux1-fill-dev")
+    with pytest.raises(InvalidRequestError) as caught:
+        check_needs(ImageRequest(prompt="a cat", **given), fill)  # type: ignore[arg-type]
+    assert "flux1-fill-dev" in caught.value.message
+    assert "--mask" in caught.value.hint
+    check_needs(ImageRequest(prompt="a cat", init_image="a.png", mask_image="b.png"), fill)
+    check_needs(ImageRequest(prompt="a cat"), load_registry(None).find("flux1-dev"))

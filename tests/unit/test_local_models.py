@@ -116,6 +116,19 @@ def test_without_a_known_lender_the_missing_parts_are_named(tmp_path: Path) -> N
     assert "lacks CLIP-L, T5-XXL and VAE" in caught.value.message
     assert caught.value.details["missing"] == "clip_l, t5xxl, vae"
     assert "models.toml" in caught.value.hint
+    assert "docs/flux.md" in caught.value.hint
+
+
+def test_one_half_of_a_model_of_two_is_not_completed_with_any_other(tmp_path: Path) -> None:
+    shapes = [
+        ("blocks.0.cross_attn.norm_k.weight", (5120,)),
+        ("patch_embedding.weight", (5120, 36, 1, 2, 2)),
+    ]
+    with pytest.raises(ModelFileError) as caught:
+        resolve_model(written(tmp_path, "half.gguf", shapes), REGISTRY)
+    assert "Wan 2.2 I2V A14B" in caught.value.message
+    assert "lacks high-noise diffusion model." in caught.value.message
+    assert "docs/wan.md" in caught.value.hint
 
 
 @pytest.mark.parametrize(

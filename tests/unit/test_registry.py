@@ -31,10 +31,13 @@ def loaded(folder: Path, text: str) -> Registry:
     [
         ("demo", "lcm-dreamshaper-v7", "lcm-dreamshaper-v7-q4_0"),
         ("sd15-q4_0", "sd15-q8_0", "sd15-q4_0-lcm", "sd15-q8_0-lcm", "lcm-lora-sdv1-5"),
-        ("sdxs-512", "sd-turbo", "sdxl-base", "sdxl-turbo", "sd35-medium"),
-        ("flux1-schnell", "flux1-dev", "flux2-klein-4b", "z-image-turbo"),
-        ("qwen-image", "qwen-image-edit", "wan21-t2v-1_3b", "wan22-ti2v-5b"),
-        ("taesd", "taesdxl", "taesd3", "taef1", "taew2_1", "taew2_2"),
+        ("sdxs-512", "sdxs-09", "sd-turbo", "sd35-medium"),
+        ("sdxl-base", "sdxl-turbo", "sdxl-lightning", "ssd-1b", "segmind-vega"),
+        ("flux1-schnell", "flux1-dev", "flux1-kontext-dev", "flux1-fill-dev", "chroma1-hd"),
+        ("flux2-klein-4b", "flux2-klein-base-4b", "flux2-klein-9b", "z-image-turbo", "z-image"),
+        ("qwen-image", "qwen-image-edit", "qwen-image-edit-2509"),
+        ("wan21-t2v-1_3b", "wan21-i2v-14b", "wan22-ti2v-5b", "wan22-t2v-a14b", "wan22-i2v-a14b"),
+        ("taesd", "taesdxl", "taesd3", "taef1", "taef2", "taew2_1", "taew2_2"),
         ("realesrgan-x4plus", "realesrgan-x4plus-anime", "controlnet-canny"),
     ],
 )
@@ -77,6 +80,11 @@ def test_each_of_our_models_has_all_its_parts(model: Model) -> None:
         assert FileRole.TINY_DECODER in roles
     assert model.defaults.width % family.size_multiple == 0 or model.built_in
     assert model.defaults.height % family.size_multiple == 0 or model.built_in
+
+
+def test_every_family_that_is_no_variation_has_a_model() -> None:
+    without = {"flux2"}  # its language model has 24 thousand million values
+    assert {m.family for m in MODELS if m.kind in ("image", "video")} == FAMILIES.keys() - without
 
 
 def test_the_same_file_is_described_the_same_everywhere() -> None:
