@@ -20,6 +20,7 @@ from demo_engine import DemoEngine
 from PIL import Image
 
 from sdcpu.demo import demo_files
+from sdcpu.demo.files import DEMO_FILES
 from sdcpu.families import FileRole
 from sdcpu.protocol import Pixels
 from sdcpu.quantization import quantize
@@ -74,8 +75,11 @@ def main() -> int:
 
 def engine_of(model: str, tensor_type: str, folder: Path, wanted: argparse.Namespace) -> DemoEngine:
     """A process with the model, its weights in this type."""
-    files = demo_files(load_settings().cache_folder, model)
-    if tensor_type != "q8_0":
+    made = model if tensor_type == "q8_0" else f"{model}-{tensor_type}"
+    if made in {name for file in DEMO_FILES for name in file.models}:
+        files = demo_files(load_settings().cache_folder, made)
+    else:
+        files = demo_files(load_settings().cache_folder, model)
         smaller = folder / f"{model}-{tensor_type}.gguf"
         quantize(files[FileRole.MODEL], smaller, tensor_type)
         files |= {FileRole.MODEL: smaller}

@@ -39,16 +39,13 @@ class DemoFile:
     write: Callable[[Writable], None]
 
 
-def _write_model(file: Writable) -> None:
-    from sdcpu.demo import widen  # numpy: only when there is work for it
+def _model(change: str | None = None, matrices: str = "Q8_0") -> Callable[[Writable], None]:
+    def write(file: Writable) -> None:
+        from sdcpu.demo import widen  # numpy: only when there is work for it
 
-    widen.write_model(file, change="lcm")
+        widen.write_model(file, change=change, matrices=getattr(widen, matrices))
 
-
-def _write_base_model(file: Writable) -> None:
-    from sdcpu.demo import widen
-
-    widen.write_model(file)
+    return write
 
 
 def _write_tiny_autoencoder(file: Writable) -> None:
@@ -64,7 +61,15 @@ DEMO_FILES = (
         size=614_612_352,
         sha256="900ea023e8d695133fb635c01a8842c8a0c6059dcb454118b6fdabbb1bc78ff0",
         models=("demo",),
-        write=_write_model,
+        write=_model("lcm"),
+    ),
+    DemoFile(
+        role=FileRole.MODEL,
+        name="demo-q4_0.gguf",
+        size=540_011_904,
+        sha256="164238389516479db0413888adf5c7ceb1f28b83da9b4c590cd65212fa1fd727",
+        models=("demo-q4_0",),
+        write=_model("lcm", "Q4_0"),
     ),
     DemoFile(
         role=FileRole.MODEL,
@@ -72,21 +77,29 @@ DEMO_FILES = (
         size=614_612_352,
         sha256="cf8222e008f1a81cf40a1cc9422d661d682c1c817c78c8ed7afd5255c173f0aa",
         models=("demo-base",),
-        write=_write_base_model,
+        write=_model(),
+    ),
+    DemoFile(
+        role=FileRole.MODEL,
+        name="demo-base-q4_0.gguf",
+        size=540_011_904,
+        sha256="6aa4be179bbd0124e7fa50872daa39ac984a9fe0168da23f1681773fb1b661f8",
+        models=("demo-base-q4_0",),
+        write=_model(matrices="Q4_0"),
     ),
     DemoFile(
         role=FileRole.TINY_DECODER,
         name="demo-taesd.safetensors",
         size=9_793_260,
         sha256="f92c6ea296bc8748ab07123166af39350d2620c930aec7990133955d2c213de8",
-        models=("demo", "demo-base"),
+        models=("demo", "demo-q4_0", "demo-base", "demo-base-q4_0"),
         write=_write_tiny_autoencoder,
     ),
 )
 
 
 def demo_files(cache_folder: Path, model: str = "demo") -> dict[FileRole, Path]:
-    """Return the files the engine loads for "demo" or "demo-base"; makes those that are missing.
+    """Return the files the engine loads for one of the models; makes those that are missing.
 
     Raises:
         NotEnoughDiskError: the disk has no room for them.
@@ -134,7 +147,7 @@ def ready_demo_files(cache_folder: Path) -> dict[str, Path]:
 def remove_demo_files(cache_folder: Path, model: str = "demo") -> int:
     """Delete a model's files and return how many bytes that freed; `demo_files` makes them again.
 
-    What the other model needs stays while that one is there; else the whole folder goes.
+    What another model here needs stays; without any the whole folder goes.
 
     Raises:
         ModelFileError: a file cannot be deleted.
@@ -143,17 +156,23 @@ def remove_demo_files(cache_folder: Path, model: str = "demo") -> int:
     if not folder.is_dir():
         return 0
     with _only_process(cache_folder):
-        own = [file for file in DEMO_FILES if file.models == (model,)]
-        others = [file for file in DEMO_FILES if model not in file.models]
-        if not any((folder / file.name).exists() for file in others):
+        others = _models_here(folder) - {model}
+        if not others:
             freed = sum(path.stat().st_size for path in folder.iterdir())
             shutil.rmtree(folder)
             return freed
-        paths = [path for file in own for path in folder.glob(f"{file.name}*")]
+        gone = [file for file in DEMO_FILES if model in file.models and not others & {*file.models}]
+        paths = [path for file in gone for path in folder.glob(f"{file.name}*")]
         freed = sum(path.stat().st_size for path in paths)
         for path in paths:
             path.unlink()
     return freed
+
+
+def _models_here(folder: Path) -> set[str]:
+    """The models of which a file that no other needs is here."""
+    own = {file.models[0]: file for file in DEMO_FILES if len(file.models) == 1}
+    return {model for model, file in own.items() if (folder / file.name).exists()}
 
 
 @contextlib.contextmanager

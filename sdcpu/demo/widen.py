@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -76,15 +76,15 @@ Q4_0 = Encoding(2, 32, 18)
 Q8_0 = Encoding(8, 32, 34)
 
 
-def write_model(file: Writable, *, change: str | None = None) -> None:
-    """Write text encoder and U-Net as one GGUF file of 600 MB, weights in q8_0.
+def write_model(file: Writable, *, change: str | None = None, matrices: Encoding = Q8_0) -> None:
+    """Write text encoder and U-Net as one GGUF file of 600 MB, matrices in q8_0 or q4_0.
 
     With `change` "lcm" it is the model of four steps.
     """
     parameters, notes = read_checkpoint(change=change)
     tokens = token_rows(notes)
     tensors = [
-        (name, shape, layer, encoding_of(shape, layer))
+        (name, shape, layer, encoding_of(shape, layer, matrices))
         for layers in (text_encoder_layers(), unet_layers())
         for layer in layers
         for name, shape in layer.parameters().items()
@@ -165,20 +165,25 @@ def token_rows(notes: Mapping[str, Any]) -> Rows:
     return rows
 
 
-def encoding_of(shape: Sequence[int], layer: Layer) -> Encoding:
-    """Choose as the engine's own converter does: kernels in f16, vectors in f32."""
+def encoding_of(shape: Sequence[int], layer: Layer, matrices: Encoding = Q8_0) -> Encoding:
+    """Choose as the engine's own converter does: kernels in f16, vectors in f32.
+
+    What tells words and time steps apart is never coarser than q8_0.
+    """
     if len(shape) == 1 or layer.name.endswith("position_embedding"):
         return F32
     if layer.kind == "convolution":
         return F16
-    return Q8_0 if layer.trained else Q4_0  # zeros are exact everywhere: take the smallest
+    if not layer.trained:
+        return Q4_0  # zeros are exact everywhere: take the smallest
+    return Q8_0 if "embed" in layer.name else matrices
 
 
 def encode(rows: Floats, encoding: Encoding) -> Bytes:
     """Encode rows of numbers; returns as many rows of bytes."""
     rows = rows.reshape(len(rows), -1)
-    if encoding == Q8_0:
-        return _encode_q8_0(rows)
+    if encoding in _BLOCKWISE:
+        return _BLOCKWISE[encoding](rows)
     plain = rows.astype({F32: "<f4", F16: "<f2"}[encoding])
     return plain.view(np.uint8).reshape(len(rows), -1)
 
@@ -191,6 +196,25 @@ def _encode_q8_0(rows: Floats) -> Bytes:
     whole = np.round(blocks * inverse).astype(np.int8)
     encoded = np.concatenate([scale.astype("<f2").view(np.uint8), whole.view(np.uint8)], axis=-1)
     return encoded.reshape(len(rows), -1)
+
+
+def _encode_q4_0(rows: Floats) -> Bytes:
+    """Blocks of 32 values: one f16 scale, then 32 numbers of four bits (ggml's `block_q4_0`).
+
+    The value farthest from zero becomes -8, so that one of both ends is met exactly. A byte holds
+    one of the first 16 in its lower half, one of the last 16 in its upper half.
+    """
+    blocks = rows.reshape(len(rows), -1, Q4_0.block)
+    farthest = np.abs(blocks).argmax(axis=-1)[..., None]
+    scale = np.take_along_axis(blocks, farthest, axis=-1) / np.float32(-8)
+    inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale != 0)
+    whole = np.minimum(blocks * inverse + np.float32(8.5), 15).astype(np.uint8)
+    halves = whole[..., : Q4_0.block // 2] | whole[..., Q4_0.block // 2 :] << 4
+    encoded = np.concatenate([scale.astype("<f2").view(np.uint8), halves], axis=-1)
+    return encoded.reshape(len(rows), -1)
+
+
+_BLOCKWISE: dict[Encoding, Callable[[Floats], Bytes]] = {Q8_0: _encode_q8_0, Q4_0: _encode_q4_0}
 
 
 def _write_safetensors(file: Writable, tensors: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -99,13 +99,13 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert "sdcpu models --all" in captured.err
     assert len(said(capsys, "models", "--all").splitlines()) > len(rows) + 10
     here = said(capsys, "models", "--here").splitlines()[1:]
-    assert [row.split() for row in here] == [row.split() for row in rows[:2]]
+    assert [row.split() for row in here] == [row.split() for row in rows[:4]]
 
 
 def test_models_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     entries = reported(capsys, "models")
     here = [entry["model"]["name"] for entry in entries if entry["here"]]
-    assert here == ["demo", "demo-base"]
+    assert here == ["demo", "demo-q4_0", "demo-base", "demo-base-q4_0"]
     turbo = next(entry["model"] for entry in entries if entry["model"]["name"] == "sd-turbo")
     assert turbo["files"][0]["repository"] == "Green-Sky/SD-Turbo-GGUF"
 

@@ -152,11 +152,12 @@ def test_a_wrong_result_is_refused_and_not_kept(stand_in: StandIn, tmp_path: Pat
     assert list((tmp_path / "demo").iterdir()) == []
 
 
-def test_the_base_model_is_the_pinned_one_too() -> None:
-    base = next(file for file in DEMO_FILES if file.models == ("demo-base",))
+@pytest.mark.parametrize("model", ["demo-q4_0", "demo-base", "demo-base-q4_0"])
+def test_the_other_models_are_the_pinned_ones_too(model: str) -> None:
+    file = next(file for file in DEMO_FILES if file.models == (model,))
     hashing = _Hashing()
-    base.write(hashing)
-    assert (hashing.size, hashing.digest.hexdigest()) == (base.size, base.sha256)
+    file.write(hashing)
+    assert (hashing.size, hashing.digest.hexdigest()) == (file.size, file.sha256)
 
 
 class _Hashing:
@@ -186,6 +187,20 @@ def test_a_file_of_two_models_goes_with_the_last_of_them(
     assert ready_demo_files(tmp_path).keys() == {"base.gguf", "decoder"}
     remove_demo_files(tmp_path, "demo-base")
     assert not (tmp_path / "demo").exists()
+
+
+def test_a_shared_file_does_not_stay_for_a_model_that_needs_it_not(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = files.DEMO_FILES[0]
+    style = replace(file, role=FileRole.LORA, name="style", models=("demo-style",))
+    shared = ("demo", "demo-base")
+    decoder = replace(file, role=FileRole.TINY_DECODER, name="decoder", models=shared)
+    monkeypatch.setattr(files, "DEMO_FILES", (file, style, decoder))
+    demo_files(tmp_path)
+    demo_files(tmp_path, "demo-style")
+    remove_demo_files(tmp_path, "demo")
+    assert ready_demo_files(tmp_path).keys() == {"style"}
 
 
 def test_removing_frees_what_was_made(stand_in: StandIn, tmp_path: Path) -> None:

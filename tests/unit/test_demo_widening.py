@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from gguf import GGUFReader
-from gguf.quants import dequantize
+from gguf import GGMLQuantizationType, GGUFReader
+from gguf.quants import dequantize, quantize
 
 from sdcpu.demo import KNOWN_WORDS, network, unknown_words
+from sdcpu.demo import widen as widening
 from sdcpu.demo.checkpoint import read_checkpoint
 from sdcpu.demo.network import Layer, Segment, Segments
 from sdcpu.demo.widen import copies_of, token_rows, widen
@@ -191,6 +192,35 @@ def test_the_whole_autoencoder_is_widened_without_a_change(
     latent = narrow.encode_picture(picture)
     assert relative_difference(wide.encode_picture(picture), latent) < 1e-4
     assert relative_difference(wide.decode_latent(latent), narrow.decode_latent(latent)) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("encoding", "kind"),
+    [(widening.Q8_0, GGMLQuantizationType.Q8_0), (widening.Q4_0, GGMLQuantizationType.Q4_0)],
+    ids=["q8_0", "q4_0"],
+)
+def test_blocks_are_encoded_as_the_reference_does(
+    encoding: widening.Encoding, kind: GGMLQuantizationType
+) -> None:
+    rows = random(8, 256)
+    rows[0, :32] = 0
+    assert (widening.encode(rows, encoding) == quantize(rows, kind)).all()
+
+
+def test_four_bits_are_for_matrices_that_tell_neither_words_nor_time() -> None:
+    layers = {layer.name: layer for layer in network.unet_layers()}
+    layers |= {layer.name: layer for layer in network.text_encoder_layers()}
+
+    def chosen(name: str) -> widening.Encoding:
+        layer = layers[name]
+        shape = layer.parameters()[f"{name}.weight"]
+        return widening.encoding_of(shape, layer, widening.Q4_0)
+
+    block = f"{network.UNET_PREFIX}input_blocks.4.1"
+    assert chosen(f"{block}.transformer_blocks.0.attn2.to_q") == widening.Q4_0
+    assert chosen(f"{block}.proj_in") == widening.F16
+    assert chosen(f"{network.UNET_PREFIX}time_embed.0") == widening.Q8_0
+    assert chosen(network.TOKEN_EMBEDDING) == widening.Q8_0
 
 
 def test_every_parameter_of_the_checkpoint_is_used(

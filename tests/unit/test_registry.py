@@ -112,7 +112,7 @@ def test_the_first_recommendation_is_for_small_machines() -> None:
     assert len({model.recommended_rank for model in ranked}) == len(ranked)
 
 
-@pytest.mark.parametrize("name", ["demo", "demo-base"])
+@pytest.mark.parametrize("name", ["demo", "demo-q4_0", "demo-base", "demo-base-q4_0"])
 def test_the_demo_is_the_one_that_is_made(name: str) -> None:
     demo = REGISTRY.find(name)
     assert demo.built_in
@@ -127,6 +127,18 @@ def test_the_demo_needs_four_steps_and_what_it_was_distilled_from_twenty() -> No
     assert (base.defaults.width, base.defaults.steps, base.defaults.cfg_scale) == (256, 20, 4.0)
     assert (demo.defaults.width, demo.defaults.height) == (256, 256)
     assert (demo.defaults.steps, demo.defaults.cfg_scale, demo.defaults.sampler) == (4, 1.0, "lcm")
+
+
+@pytest.mark.parametrize("name", ["demo", "demo-base"])
+def test_four_bits_change_nothing_but_the_file(name: str) -> None:
+    whole, coarse = REGISTRY.find(name), REGISTRY.find(f"{name}-q4_0")
+    assert (coarse.family, coarse.defaults, coarse.draft, coarse.best) == (
+        whole.family,
+        whole.defaults,
+        whole.draft,
+        whole.best,
+    )
+    assert (coarse.files[0].size or 0) < (whole.files[0].size or 0)
 
 
 def test_quantising_here_is_part_of_the_file() -> None:
