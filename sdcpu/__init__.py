@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from sdcpu.generator import ImageGenerator, generate, make_plan
     from sdcpu.images import GeneratedImage, ImageRequest
     from sdcpu.plan import EnginePlan
+    from sdcpu.series import stream_series
     from sdcpu.settings import Settings, load_settings
+    from sdcpu.templates import expand_prompt
 
 __version__ = "0.1.0"
 
@@ -76,12 +78,14 @@ __all__ = [
     "SettingsError",
     "UnknownModelError",
     "__version__",
+    "expand_prompt",
     "generate",
     "load_settings",
     "make_plan",
+    "stream_series",
 ]
 
-_MODULES = ("errors", "events", "images", "settings", "generator")
+_MODULES = ("errors", "events", "images", "settings", "templates", "generator", "series")
 """Where the public names are, cheapest first: importing sdcpu itself imports none of them."""
 
 

@@ -59,6 +59,11 @@ class Settings:
     hub_endpoint: str | None = None
     hub_token: str | None = None
 
+    @property
+    def wildcards_folder(self) -> Path:
+        """The user's wildcard files."""
+        return self.config_file.with_name("wildcards")
+
     def __repr__(self) -> str:
         """As a dataclass's, without the token: a representation ends up in logs."""
         shown = (

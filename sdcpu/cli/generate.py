@@ -23,6 +23,7 @@ from sdcpu.cli.options import (
     request_options,
 )
 from sdcpu.cli.output import print_json
+from sdcpu.cli.prompt_options import prompt_options, prompts_from
 
 if TYPE_CHECKING:
     from sdcpu.cli.outputs import Outputs
@@ -40,6 +41,7 @@ Examples:
   sdcpu generate "a red bicycle" -m sd-turbo -o bicycle.png --seed 42
   sdcpu generate "the same in winter" --init street.jpg --strength 0.6
   sdcpu generate --from bicycle.png --steps 8
+  sdcpu generate "a {red|green} {car|boat}" -o pictures
   sdcpu generate - < prompt.txt""",
 )
 @click.argument("prompt", required=False)
@@ -51,6 +53,7 @@ Examples:
     metavar="MODEL",
     help="A name from 'sdcpu models', a file, a folder, or owner/repository/file on the hub.",
 )
+@prompt_options
 @request_options
 @click.option(
     "--from",
@@ -103,10 +106,14 @@ def generate(  # noqa: PLR0917 - click passes them by name
 ) -> None:
     """Make pictures from PROMPT and print their paths.
 
+    Of alternatives such as {red|green} every one is drawn; __animal__ stands for all lines of
+    animal.txt, a wildcard file.
+
     Before it starts, it says what it will download, how much memory and time it needs, and why.
     """
     from sdcpu.cli.drawing import Drawing
     from sdcpu.generator import ImageGenerator
+    from sdcpu.series import stream_series
 
     request = request_from(values)
     if from_picture is not None:
@@ -116,14 +123,15 @@ def generate(  # noqa: PLR0917 - click passes them by name
         recipe = read_recipe(from_picture)
         request = request_fields(recipe) | request
         model = model or recipe.get("model")
-    if prompt is not None:
-        request["prompt"] = _prompt(prompt)
-    if "prompt" not in request:
+    if prompt is None and "prompt" not in request:
         raise click.UsageError('What should be drawn? sdcpu generate "a lighthouse at dawn"')
     if preview:
         request["preview"] = "proj"
+    # A recipe's prompt is one that was drawn: nothing in it is open any more.
+    prompts = prompts_from(values, None if prompt is None else _prompt(prompt), request)
+    requests = [request | {"prompt": each} for each in prompts]
     drawing = Drawing(
-        outputs=_checked_outputs(request, output, preview, report, force=force),
+        outputs=_checked_outputs(requests, output, preview, report, force=force),
         preview=preview,
         print_paths=not as_json,
         quiet=quiet,
@@ -132,7 +140,7 @@ def generate(  # noqa: PLR0917 - click passes them by name
     with (
         ImageGenerator(model, **machine_from(values)) as generator,
         # Leaving early closes the events first, which cancels the picture.
-        closing(generator.stream(**request)) as events,
+        closing(stream_series(generator, requests)) as events,
     ):
         if report is None:
             drawing.follow(events)
@@ -153,19 +161,20 @@ def _prompt(given: str) -> str:
 
 
 def _checked_outputs(
-    request: dict[str, Any],
+    requests: list[dict[str, Any]],
     output: Path | None,
     preview: Path | None,
     report: Path | None,
     *,
     force: bool,
 ) -> Outputs:
-    """Check the request and everything that will be written, before any work is done."""
+    """Check the requests and everything that will be written, before any work is done."""
     from sdcpu.cli.outputs import Outputs, check_file
     from sdcpu.images import ImageRequest
     from sdcpu.recipe import check_output
 
-    outputs = Outputs(output, count=ImageRequest(**request).count, force=force)
+    pictures = sum(ImageRequest(**request).count for request in requests)
+    outputs = Outputs(output, count=pictures, force=force)
     if preview is not None:
         check_output(preview, overwrite=force)
         check_file(preview, force=force)

@@ -12,11 +12,12 @@ from sdcpu.errors import SettingsError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
+PROMPT = "The prompt"
 PICTURE = "The picture"
 STARTING_POINT = "Starting from pictures"
 MACHINE = "This machine"
 OUTPUT = "Output"
-HEADINGS = (PICTURE, STARTING_POINT, MACHINE, OUTPUT)
+HEADINGS = (PROMPT, PICTURE, STARTING_POINT, MACHINE, OUTPUT)
 
 
 class Option(click.Option):

@@ -4,10 +4,12 @@ import os
 import shlex
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from sdcpu import expand_prompt
 from tests.readme import Example, examples
 
 pytestmark = pytest.mark.timeout(300)
@@ -58,7 +60,10 @@ COMMANDS = [
 def test_command(arguments: list[str], folder: Path, environment: dict[str, str]) -> None:
     printed = run(["-m", "sdcpu", *arguments], folder, environment)
     if arguments[0] == "generate":
-        count = int(arguments[arguments.index("-n") + 1]) if "-n" in arguments else 1
+        options = dict(pairwise(arguments))
+        sample = int(options["--sample"]) if "--sample" in options else None
+        prompts = 1 if "--from" in options else len(expand_prompt(arguments[1], sample=sample))
+        count = int(options.get("-n", 1)) * prompts
         paths = printed.splitlines()
         assert len(paths) == count
         assert all((folder / path).stat().st_size > 1000 for path in paths)

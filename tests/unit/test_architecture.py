@@ -20,6 +20,7 @@ MOST_LINES = 400
 LAYERS = (
     {"binding", "errors", "figures", "instruction_sets", "whole_file"},
     {"events", "images", "recipe", "inputs", "settings", "tensors", "native"}
+    | {"templates", "wildcards"}
     | {"hardware", "gpus", "kernels", "measurements", "protocol", "stopwatch"}
     | {
         "registry",
@@ -50,6 +51,7 @@ LAYERS = (
         "generator",
         "catalog",
         "jobs",
+        "series",
         "quantization",
         "report",
         "trials",

@@ -20,6 +20,7 @@ from sdcpu.errors import (
 )
 from sdcpu.events import DownloadProgress, Preview, Progress
 from sdcpu.images import GeneratedImage, ImageRequest
+from sdcpu.recipe import read_recipe
 from tests.plans import plan_for
 
 
@@ -293,3 +294,42 @@ def test_wrong_usage_is_noticed_before_any_work(
     assert said in capsys.readouterr().err
     assert not FakeGenerator.made
     assert files() == before
+
+
+def test_alternatives_are_drawn_one_after_the_other_with_one_seed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["generate", "a {red|green} cat", "-n", "2", "-o", "cat.png"]) == 0
+    assert files() == ["cat-1.png", "cat-2.png", "cat-3.png", "cat-4.png"]
+    recipes = [read_recipe(Path(f"cat-{number}.png")) for number in (1, 2, 3, 4)]
+    assert [recipe["prompt"] for recipe in recipes] == ["a red cat"] * 2 + ["a green cat"] * 2
+    seeds = [recipe["seed"] for recipe in recipes]
+    assert seeds == [seeds[0], seeds[0] + 1] * 2
+    assert capsys.readouterr().err.count("demo: ") == 1, "the plan is said once"
+
+
+def test_a_sample_and_wildcards(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("words").mkdir()
+    Path("words", "animal.txt").write_text("cat\ndog\nhorse\n", encoding="utf-8")
+    words = ["--wildcards", "words", "--seed", "5"]
+    assert run(["generate", "a {red|blue} __animal__", *words, "--sample", "4", "--json"]) == 0
+    pictures = json.loads(capsys.readouterr().out)["pictures"]
+    assert len({picture["recipe"]["prompt"] for picture in pictures}) == 4
+    assert {picture["seed"] for picture in pictures} == {5}
+    assert run(["generate", "a __bird__", *words]) == 2
+    assert "There are: animal." in capsys.readouterr().err
+
+
+def test_a_recipes_prompt_is_taken_as_it_stands() -> None:
+    assert run(["generate", r"a \{red\|green\} cat", "-o", "cat.png"]) == 0
+    assert asked()["prompt"] == "a {red|green} cat"
+    assert run(["generate", "--from", "cat.png", "-o", "again.png"]) == 0
+    assert asked()["prompt"] == "a {red|green} cat"
+
+
+def test_too_many_alternatives_are_refused_before_any_work(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["generate", "{a|b|c|d|e|f|g|h|i|j}" * 4]) == 2
+    assert "10,000 pictures" in capsys.readouterr().err
+    assert FakeGenerator.made == []
