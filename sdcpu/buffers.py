@@ -22,6 +22,9 @@ _MASK_BYTES = 8
 
 Decoder = Literal["tiny", "full"]
 
+VIDEO_DECODER_FAMILIES = ("qwen_image", "wan21", "wan22_ti2v")
+"""Families whose decoders, the tiny one too, were made for videos."""
+
 
 def diffusion_buffer(family: str) -> DiffusionBuffer:
     """The buffer of a family's diffusion model; an unknown one is taken for a large one."""
@@ -35,7 +38,7 @@ def decoder_bytes(family: str, decoder: Decoder, *, conv_direct: bool, own_file:
 
     `own_file` says that the decoder comes from a file of its own, not from the model's.
     """
-    if family == "qwen_image":
+    if family in VIDEO_DECODER_FAMILIES:
         return _VIDEO_DECODERS[decoder, conv_direct]
     scaled = family == "sdxl" and decoder == "full" and not own_file
     return _DECODERS[decoder, conv_direct] + (_SCALED_CONVOLUTIONS if scaled else 0)

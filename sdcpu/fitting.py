@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
-from sdcpu.buffers import Decoder
+from sdcpu.buffers import VIDEO_DECODER_FAMILIES, Decoder
 from sdcpu.errors import InvalidRequestError, NotEnoughMemoryError
 from sdcpu.figures import size_text
 from sdcpu.gpus import Gpu
@@ -162,12 +162,11 @@ def _has_full_decoder(scene: Scene) -> bool:
 def _ways(scene: Scene, request: ImageRequest, decoders: tuple[Decoder, ...]) -> Iterator[Way]:
     """All ways to make the picture, the most wanted first."""
     width, height = request.width or 0, request.height or 0
-    tiny_preview = request.preview == "tae"
     longest = max(width, height) // 8
     tiles = (0, *(size for size in TILE_SIZES if size < longest))
     flash_attention = (True,) if scene.kernel_threads or scene.on_card else (False, True)
     for decoder, tile_size, flash in product(decoders, tiles, flash_attention):
-        yield Way(
+        way = Way(
             width=width,
             height=height,
             count=request.count,
@@ -184,8 +183,22 @@ def _ways(scene: Scene, request: ImageRequest, decoders: tuple[Decoder, ...]) ->
             encodes=request.init_image is not None or bool(request.ref_images),
             references=len(request.ref_images),
             control=request.control_image is not None,
-            tiny_preview=tiny_preview and decoder == "full",
         )
+        for tiny_preview in _tiny_previews(scene, request, decoder):
+            yield replace(way, tiny_preview=tiny_preview)
+
+
+def _tiny_previews(scene: Scene, request: ImageRequest, decoder: Decoder) -> tuple[bool, ...]:
+    """Whether the tiny decoder makes the previews; the wanted answer first.
+
+    Where nothing is asked for, it does so when it is loaded anyway. Those of videos take as much
+    memory as the full ones, so they never do.
+    """
+    if request.preview != "auto":
+        return (request.preview == "tae",)
+    has_file = any(file.role is FileRole.TINY_DECODER for file in scene.model.files)
+    cheap = has_file and scene.model.family not in VIDEO_DECODER_FAMILIES
+    return (True, False) if decoder == "tiny" and cheap else (False,)
 
 
 def _reasons(
@@ -203,6 +216,8 @@ def _reasons(
             "The tiny decoder, to fit the memory: details come out a little softer than with the "
             "full one."
         )
+    if fastest.tiny_preview and not way.tiny_preview:
+        reasons.append("Rough previews, to fit the memory.")
     if way.tile_size:
         reasons.append(
             f"Decoding in tiles, to fit the memory: it takes longer, and needs "

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Quality = Literal["draft", "balanced", "best"]
 Decoder = Literal["auto", "tiny", "full"]
-PreviewKind = Literal["none", "proj", "tae"]
+PreviewKind = Literal["none", "proj", "tae", "auto"]
 
 SAMPLERS = (
     *("euler", "euler_a", "heun", "dpm2", "dpm++2s_a", "dpm++2m", "dpm++2mv2", "ipndm", "ipndm_v"),
@@ -90,7 +90,10 @@ class ImageRequest:
     decoder: Decoder = "auto"
     """"tiny" is fast and small, "full" is exact, "auto" takes what the plan finds right."""
     preview: PreviewKind = "none"
-    """Pictures on the way: "proj" is rough and free, "tae" decodes with the tiny decoder."""
+    """Pictures on the way: "proj" is rough and free, "tae" decodes with the tiny decoder.
+
+    "auto" is "tae" where the tiny decoder makes the result too and the memory allows it.
+    """
 
     def __post_init__(self) -> None:
         _check_text("prompt", self.prompt)

@@ -152,7 +152,7 @@ def engine_job(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> Ge
         ),
         loras=(*_loras_of_model(located), *_loras_of_request(request)),
         tile_size=plan.tile_size,
-        preview=request.preview,
+        preview="proj" if request.preview == "auto" else request.preview,
     )
 
 

@@ -65,6 +65,8 @@ class Conditions:
     vae_conv_direct: bool = False
     decoder: str = "full"
     tile_size: int = 0
+    tiny_preview: bool = False
+    """Whether every step is decoded to be looked at."""
 
 
 class Measurements:
@@ -157,6 +159,7 @@ def _work(conditions: Conditions) -> dict[str, tuple[str, int, int]]:
     sample = (
         f"flash {conditions.flash_attention:d} direct {conditions.diffusion_conv_direct:d} "
         f"loras {conditions.loras} control {conditions.control:d} refs {conditions.references}"
+        f"{' previews' if conditions.tiny_preview else ''}"
     )
     decode = (
         f"{conditions.decoder} direct {conditions.vae_conv_direct:d} tile {conditions.tile_size}"

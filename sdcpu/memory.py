@@ -61,7 +61,7 @@ class Way:
     control: bool = False
     """Whether a ControlNet looks on at every step."""
     tiny_preview: bool = False
-    """Whether the tiny decoder shows every step although the full one makes the result."""
+    """Whether the tiny decoder shows every step."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,6 +25,10 @@ from sdcpu.weights import WeightsHeader
 
 TWO_PASS_SAMPLERS = frozenset({"heun", "dpm2", "dpm++2s_a", "res_2s"})
 """Samplers that ask the model twice for every step."""
+_PREVIEW_REASONS = {
+    "tae": "Previews are decoded by the tiny decoder, which takes a little time at every step.",
+    "proj": "Previews are rough: latents seen as colours, which costs no time.",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,6 +147,8 @@ def make_plan(
     fitting = find_way(scene, filled.request, may_fall_back=request.decoder == "auto", room=room)
     way, memory = fitting.way, fitting.memory
     drawn = replace(filled.request, decoder=way.decoder)
+    if drawn.preview == "auto":
+        drawn = replace(drawn, preview="tae" if way.tiny_preview else "proj")
     computer = hardware.cpu_name if card is None else card.name
     machine = f"{computer} | {build.name} {build.version} {kernels.name}"
     conditions = _conditions(machine, thread_count, scene, drawn, fitting)
@@ -153,6 +159,8 @@ def make_plan(
         f"At its peak it takes {size_text(memory.peak)} of {size_text(room.size)} {room.name}: "
         f"{size_text(memory.weights)} for the model, the rest to compute with."
     )
+    if drawn.preview in _PREVIEW_REASONS:
+        reasons.append(_PREVIEW_REASONS[drawn.preview])
     if seconds is not None:
         reasons.append(
             f"{format_duration(seconds).capitalize()}, from what this machine measured before."
@@ -257,6 +265,7 @@ def _conditions(
         vae_conv_direct=way.vae_conv_direct,
         decoder=way.decoder,
         tile_size=way.tile_size,
+        tiny_preview=way.tiny_preview,
     )
 
 

@@ -21,7 +21,7 @@ COMMANDS = {
     "models": "List the models and what they need.",
     "pull": "Download models.",
     "remove": "Delete downloaded models.",
-    "show": "Show a model, or how a picture was made.",
+    "show": "Show a model, or a picture and how it was made.",
     "plan": "Say how a picture would be made, and why.",
     "builds": "Make and check builds of the engine for graphics cards.",
     "doctor": "Check this installation and this machine.",

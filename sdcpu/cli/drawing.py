@@ -26,7 +26,10 @@ class Drawing:
     """One run of the command, from the plan to the last saved picture."""
 
     outputs: Outputs
-    preview: Path | None
+    preview_folder: Path | None
+    """Where every preview is kept; None: nowhere."""
+    show_pictures: bool
+    """Whether pictures are shown in the terminal while they are drawn, and when they are done."""
     print_paths: bool
     quiet: bool
     verbose: bool
@@ -34,14 +37,17 @@ class Drawing:
     """The plan, as soon as it is known."""
     pictures: list[dict[str, object]] = field(default_factory=list)
     """What was saved, as plain values."""
+    _pictures_of_plan: int = 0
+    """How many of them came since the last plan."""
 
     def follow(self, events: Iterator[Event]) -> None:
         """Follow the events to the last picture."""
-        with open_display(quiet=self.quiet) as display:
+        with open_display(quiet=self.quiet, with_pictures=self.show_pictures) as display:
             for event in events:
                 if isinstance(event, EnginePlan):
                     self._announce(event, display)
                 elif isinstance(event, Preview):
+                    display.show(event)
                     self._keep_preview(event)
                 elif isinstance(event, GeneratedImage):
                     self._keep(event, display)
@@ -81,17 +87,22 @@ class Drawing:
             plan.model.name,
             plan.build.name,
         )
-        self.plan = plan
+        self.plan, self._pictures_of_plan = plan, 0
         if not self.quiet and not known:
             with display.aside():
                 for line in announcement(plan, all_reasons=self.verbose):
                     print_note(line)
 
     def _keep_preview(self, event: Preview) -> None:
+        from sdcpu.cli.outputs import picture_stem, unused_path
         from sdcpu.recipe import save_picture
 
-        if self.preview is not None:
-            save_picture(event.image, self.preview, None)
+        if self.preview_folder is None or self.plan is None:
+            return
+        request = self.plan.request
+        stem = picture_stem(request.prompt, (request.seed or 0) + self._pictures_of_plan)
+        path = unused_path(self.preview_folder, f"{stem}-step-{event.step:03}", ".png")
+        save_picture(event.image, path, None)
 
     def _keep(self, picture: GeneratedImage, display: Display) -> None:
         path = self.outputs.save(picture)
@@ -105,6 +116,8 @@ class Drawing:
             "recipe": picture.recipe,
         }
         self.pictures.append(saved)
+        self._pictures_of_plan += 1
+        display.show(picture)
         if self.print_paths:
             with display.aside():
                 print_result(str(path))

@@ -40,6 +40,7 @@ Examples:
   sdcpu generate "a lighthouse at dawn"
   sdcpu generate "a red bicycle" -m sd-turbo -o bicycle.png --seed 42
   sdcpu generate "the same in winter" --init street.jpg --strength 0.6
+  sdcpu generate "a lighthouse at dawn" --preview
   sdcpu generate --from bicycle.png --steps 8
   sdcpu generate "a {red|green} {car|boat}" -o pictures
   sdcpu generate - < prompt.txt""",
@@ -77,9 +78,15 @@ Examples:
 @click.option(
     "--preview",
     cls=Option,
+    is_flag=True,
+    help="Show the picture in the terminal while it is drawn, and when it is done.",
+)
+@click.option(
+    "--preview-dir",
+    cls=Option,
     type=OUTPUT_FILE,
-    metavar="FILE",
-    help="Keep the unfinished picture in this file while it is drawn.",
+    metavar="DIR",
+    help="Keep every unfinished picture in this folder.",
 )
 @click.option(
     "--report",
@@ -97,7 +104,8 @@ def generate(  # noqa: PLR0917 - click passes them by name
     model: str | None,
     output: Path | None,
     force: bool,
-    preview: Path | None,
+    preview: bool,
+    preview_dir: Path | None,
     report: Path | None,
     quiet: bool,
     verbose: bool,
@@ -112,6 +120,7 @@ def generate(  # noqa: PLR0917 - click passes them by name
     Before it starts, it says what it will download, how much memory and time it needs, and why.
     """
     from sdcpu.cli.drawing import Drawing
+    from sdcpu.cli.outputs import made_folder
     from sdcpu.generator import ImageGenerator
     from sdcpu.series import stream_series
 
@@ -125,14 +134,15 @@ def generate(  # noqa: PLR0917 - click passes them by name
         model = model or recipe.get("model")
     if prompt is None and "prompt" not in request:
         raise click.UsageError('What should be drawn? sdcpu generate "a lighthouse at dawn"')
-    if preview:
-        request["preview"] = "proj"
+    if preview or preview_dir:
+        request["preview"] = "auto"
     # A recipe's prompt is one that was drawn: nothing in it is open any more.
     prompts = prompts_from(values, None if prompt is None else _prompt(prompt), request)
     requests = [request | {"prompt": each} for each in prompts]
     drawing = Drawing(
-        outputs=_checked_outputs(requests, output, preview, report, force=force),
-        preview=preview,
+        outputs=_checked_outputs(requests, output, report, force=force),
+        preview_folder=made_folder(preview_dir) if preview_dir else None,
+        show_pictures=preview,
         print_paths=not as_json,
         quiet=quiet,
         verbose=verbose,
@@ -163,7 +173,6 @@ def _prompt(given: str) -> str:
 def _checked_outputs(
     requests: list[dict[str, Any]],
     output: Path | None,
-    preview: Path | None,
     report: Path | None,
     *,
     force: bool,
@@ -171,13 +180,9 @@ def _checked_outputs(
     """Check the requests and everything that will be written, before any work is done."""
     from sdcpu.cli.outputs import Outputs, check_file
     from sdcpu.images import ImageRequest
-    from sdcpu.recipe import check_output
 
     pictures = sum(ImageRequest(**request).count for request in requests)
     outputs = Outputs(output, count=pictures, force=force)
-    if preview is not None:
-        check_output(preview, overwrite=force)
-        check_file(preview, force=force)
     if report is not None:
         check_file(report, force=force)
     return outputs

@@ -42,17 +42,31 @@ class Outputs:
         """Write a picture under its name, which is returned."""
         if self._wanted:
             return image.save(self._numbered(self._wanted, image.index), overwrite=self._force)
-        stem = f"{slug(image.request.prompt)}-{image.seed}"
-        path, number = self._folder / f"{stem}.png", 1
-        while path.exists():
-            number += 1
-            path = self._folder / f"{stem}-{number}.png"
-        return image.save(path, overwrite=False)
+        stem = picture_stem(image.request.prompt, image.seed)
+        return image.save(unused_path(self._folder, stem, ".png"), overwrite=False)
 
     def _numbered(self, path: Path, index: int) -> Path:
         if self._count == 1:
             return path
         return path.with_name(f"{path.stem}-{index + 1}{path.suffix}")
+
+
+def picture_stem(prompt: str, seed: int) -> str:
+    """What a picture is called where nothing else was said, without its ending."""
+    return f"{slug(prompt)}-{seed}"
+
+
+def unused_path(folder: Path, stem: str, ending: str) -> Path:
+    """A name that no file has, with a number behind the stem where that is needed.
+
+    >>> unused_path(Path("nowhere"), "a-cat-7", ".png").name
+    'a-cat-7.png'
+    """
+    path, number = folder / f"{stem}{ending}", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}-{number}{ending}"
+    return path
 
 
 def slug(prompt: str) -> str:
@@ -91,6 +105,23 @@ def check_folder(folder: Path) -> None:
             f"The folder {folder.resolve()} cannot be written: {error.strerror or error}.",
             hint="Choose another place.",
         ) from error
+
+
+def made_folder(folder: Path) -> Path:
+    """The folder itself, which is made where it is not there, and can be written.
+
+    Raises:
+        InvalidRequestError: a file is in its place, or it can neither be made nor written.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InvalidRequestError(
+            f"The folder {folder} cannot be made: {error.strerror or error}.",
+            hint="Choose another place.",
+        ) from error
+    check_folder(folder)
+    return folder
 
 
 def check_file(path: Path, *, force: bool) -> None:

@@ -9,14 +9,17 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from sdcpu.cli.output import print_note
-from sdcpu.events import DownloadProgress, Progress
+from sdcpu.events import DownloadProgress, Preview, Progress
 from sdcpu.figures import size_text
+from sdcpu.images import GeneratedImage
 from sdcpu.measurements import format_duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import ProgressColumn, Task
     from rich.text import Text
+
+    from sdcpu.cli.terminal_pictures import TerminalPictures
 
 STAGES = {
     "download": "downloading",
@@ -35,6 +38,12 @@ SECONDS_BETWEEN_LINES = 30
 """A log that nobody watches needs no more."""
 
 
+NO_PICTURES = (
+    "Pictures cannot be shown here: that needs a terminal with colours. "
+    "--preview-dir keeps them in a folder."
+)
+
+
 class Display(Protocol):
     """Shows events of long work."""
 
@@ -45,11 +54,17 @@ class Display(Protocol):
         """Make room for something else to be printed."""
 
 
-def open_display(*, quiet: bool = False) -> AbstractContextManager[Display]:
-    """Choose what suits standard error."""
+def open_display(
+    *, quiet: bool = False, with_pictures: bool = False
+) -> AbstractContextManager[Display]:
+    """Choose what suits standard error; pictures are shown in a terminal that has colours."""
     if quiet:
         return _NoDisplay()
-    return _BarDisplay() if sys.stderr.isatty() else _LineDisplay()
+    if not sys.stderr.isatty():
+        if with_pictures:
+            print_note(NO_PICTURES)
+        return _LineDisplay()
+    return _BarDisplay(with_pictures=with_pictures)
 
 
 class _NoDisplay:
@@ -90,18 +105,27 @@ class _LineDisplay(_NoDisplay):
 class _BarDisplay(_NoDisplay):
     """One bar that is redrawn; it is gone when the work is done."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_pictures: bool = False) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, SpinnerColumn, TextColumn
         from rich.progress import Progress as Bar
         from rich.table import Column
 
+        console = Console(stderr=True)
+        self._pictures: TerminalPictures | None = None
+        if with_pictures:
+            from sdcpu.cli.terminal_pictures import TerminalPictures, can_show_pictures
+
+            if can_show_pictures(console):
+                self._pictures = TerminalPictures(console)
+            else:
+                print_note(NO_PICTURES)
         self._bar: Bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=BAR_WIDTH),
             _time_left_column(),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
             # Results must reach standard output, wherever it goes: `aside` makes room for them.
             redirect_stdout=False,
@@ -124,9 +148,19 @@ class _BarDisplay(_NoDisplay):
         elif isinstance(event, Progress):
             self._update(_stage_words(event), event.step, event.steps, event.seconds_left)
             self._bar.update(self._task, figures="")
+        elif isinstance(event, Preview | GeneratedImage) and self._pictures:
+            with self._without_bar():
+                self._pictures.show(event.image)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
+        with self._without_bar():
+            if self._pictures:
+                self._pictures.keep()
+            yield
+
+    @contextmanager
+    def _without_bar(self) -> Iterator[None]:
         self._bar.stop()
         yield
         self._bar.start()

@@ -1,8 +1,9 @@
-"""`sdcpu show`: a model, or how a picture was made."""
+"""`sdcpu show`: a model, or a picture and how it was made."""
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Show a model, or how a picture was made.",
+    short_help="Show a model, or a picture and how it was made.",
     epilog="""\b
 Examples:
   sdcpu show sd-turbo
@@ -28,10 +29,15 @@ Examples:
 @click.argument("name", metavar="MODEL_OR_IMAGE")
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Show what a model is and where its files are, or how a picture of sdcpu was made."""
+    """Show what a model is and where its files are, or a picture of sdcpu and how it was made.
+
+    The picture itself is shown in a terminal with colours.
+    """
     from sdcpu.recipe import FORMATS, read_recipe
 
     if Path(name).suffix.lower() in FORMATS:
+        if not as_json:
+            _show_picture(name)
         recipe = read_recipe(name)
         if as_json:
             print_json(recipe)
@@ -54,6 +60,21 @@ def show(name: str, as_json: bool) -> None:
         print_json(described)
     else:
         print_fields(_model_fields(model, located))
+
+
+def _show_picture(name: str) -> None:
+    """Draw a picture into the terminal; nothing in a pipe, or where there are no colours."""
+    if not sys.stdout.isatty():
+        return
+    from rich.console import Console
+
+    from sdcpu.cli.terminal_pictures import TerminalPictures, can_show_pictures
+    from sdcpu.inputs import read_picture
+    from sdcpu.jobs import picture
+
+    console = Console()
+    if can_show_pictures(console):
+        TerminalPictures(console).show(picture(read_picture(name, "picture to show")))
 
 
 def _model_fields(model: Model, located: Mapping[ModelFile, Path | None]) -> list[tuple[str, str]]:

@@ -84,7 +84,7 @@ def test_several_pictures_with_a_report(folder: Path, environment: dict[str, str
     out, _ = run(
         [
             *("generate", "a green star", "-n", "2", "--seed", "1", "--steps", "2", "--json"),
-            *("--report", "report.json", "--preview", "preview.png"),
+            *("--report", "report.json", "--preview-dir", "steps"),
         ],
         folder,
         environment,
@@ -92,7 +92,10 @@ def test_several_pictures_with_a_report(folder: Path, environment: dict[str, str
     pictures = json.loads(out)["pictures"]
     assert [picture["seed"] for picture in pictures] == [1, 2]
     assert pixels(Path(pictures[0]["path"])) != pixels(Path(pictures[1]["path"]))
-    assert (folder / "preview.png").is_file()
+    steps = sorted(path.name for path in (folder / "steps").iterdir())
+    assert steps == [f"a-green-star-{seed}-step-00{step}.png" for seed in (1, 2) for step in (1, 2)]
+    last = pixels(folder / "steps" / steps[1])
+    assert last == pixels(Path(pictures[0]["path"])), "the tiny decoder makes previews and picture"
     report = json.loads((folder / "report.json").read_text())
     stages = {stage["stage"]: stage for stage in report["stages"]}
     assert {"load", "sample", "decode"} <= stages.keys()

@@ -166,8 +166,9 @@ OUTPUTS = {
     "name-too-long": Case(draw("-o", "a" * 300 + ".png"), "cannot be written"),
     "report-exists": Case(draw("--report", "r.json"), "r.json exists", wrote("r.json", "mine")),
     "report-folder": Case(draw("--report", "r"), "r exists", Path("r").mkdir),
-    "preview-ending": Case(draw("--preview", "now.txt"), "what kind of picture"),
-    "preview-exists": Case(draw("--preview", "a.png"), "a.png exists", wrote("a.png", "mine")),
+    "preview-file": Case(draw("--preview-dir", "a.png"), "made", wrote("a.png", "mine")),
+    "preview-unwritable": Case(draw("--preview-dir", "/proc"), "/proc cannot be written"),
+    "preview-no-folder": Case(draw("--preview-dir", "missing/steps"), "cannot be made"),
 }
 
 MODELS = {

@@ -194,11 +194,23 @@ def test_a_prompt_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked()["prompt"] == "a cat\nwith a hat"
 
 
-def test_a_preview_is_kept_in_its_file() -> None:
-    assert run(["generate", "a cat", "-o", "cat.png", "--preview", "now.png"]) == 0
-    assert asked()["preview"] == "proj"
-    with Image.open("now.png") as image:
+def test_previews_are_kept_in_a_folder() -> None:
+    for _ in range(2):
+        arguments = ["a cat", "-o", "cat.png", "--seed", "9", "--preview-dir", "steps"]
+        assert run(["generate", *arguments, "--force"]) == 0
+        assert asked()["preview"] == "auto"
+    kept = sorted(path.name for path in Path("steps").iterdir())
+    assert kept == ["a-cat-9-step-001-2.png", "a-cat-9-step-001.png"], "nothing is overwritten"
+    with Image.open("steps/a-cat-9-step-001.png") as image:
         assert image.size == (2, 2)
+
+
+def test_without_a_terminal_pictures_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["generate", "a cat", "-o", "cat.png", "--preview"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "cat.png\n"
+    assert "needs a terminal" in captured.err
+    assert "\x1b" not in captured.err
 
 
 def test_quiet_prints_the_path_only(capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,7 +291,8 @@ WRONG = [
     (["a", "--init", "missing.png"], "does not exist"),
     (["a", "-o", "missing/cat.png"], "no folder"),
     (["a", "--report", "missing/report.json"], "no folder"),
-    (["a", "--preview", "preview.txt"], "what kind of picture"),
+    (["a", "--preview-dir", "plain.png"], "cannot be made"),
+    (["a", "--preview-dir", "missing/steps"], "cannot be made"),
     (["a", "--from", "plain.png"], "no recipe"),
 ]
 
