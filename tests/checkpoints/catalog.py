@@ -35,6 +35,7 @@ CHECKPOINTS = {
     "z-image": Checkpoint("Z-Image, diffusion model", dit.z_image),
     "qwen-image": Checkpoint("Qwen-Image, diffusion model", dit.qwen_image),
     "qwen-image-short": Checkpoint("Qwen-Image, 3 blocks of 60", partial(dit.qwen_image, 3)),
+    "wan2.1": Checkpoint("Wan 2.1 T2V 1.3B, diffusion model", dit.wan),
     "clip-l": Checkpoint("CLIP-L text encoder", partial(_text_encoder, 768, 12)),
     "clip-g": Checkpoint(
         "OpenCLIP-bigG text encoder", partial(_text_encoder, 1280, 32, projection=True)

@@ -1,4 +1,4 @@
-"""Shapes of the diffusion transformers: SD 3.5, FLUX.1, Z-Image, Qwen-Image."""
+"""Shapes of the diffusion transformers: SD 3.5, FLUX.1, Z-Image, Qwen-Image, Wan."""
 
 from collections.abc import Iterator
 
@@ -138,3 +138,30 @@ def _qwen_image_block(width: int) -> Parts:
     yield from linear("attn.to_add_out", width, width)
     for norm in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
         yield f"attn.{norm}.weight", (128,)
+
+
+def wan() -> Parts:
+    """Wan 2.1, text to video: 1.4 thousand million values; the engine insists on 30 blocks."""
+    width, latent = 1536, 16
+    yield "patch_embedding.weight", (width, latent, 1, 2, 2)
+    yield "patch_embedding.bias", (width,)
+    for name, inputs in (("text_embedding", 4096), ("time_embedding", 256)):
+        yield from linear(f"{name}.0", inputs, width)
+        yield from linear(f"{name}.2", width, width)
+    yield from linear("time_projection.1", width, 6 * width)
+    yield from repeat("blocks", 30, _wan_block(width))
+    yield from linear("head.head", width, 4 * latent)
+    yield "head.modulation", (1, 2, width)
+
+
+def _wan_block(width: int) -> Parts:
+    yield "modulation", (1, 6, width)
+    for attention in ("self_attn", "cross_attn"):
+        for part in ("q", "k", "v", "o"):
+            yield from linear(f"{attention}.{part}", width, width)
+        yield f"{attention}.norm_q.weight", (width,)
+        yield f"{attention}.norm_k.weight", (width,)
+    yield "norm3.weight", (width,)
+    yield "norm3.bias", (width,)
+    yield from linear("ffn.0", width, 8960)
+    yield from linear("ffn.2", 8960, width)

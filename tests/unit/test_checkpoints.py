@@ -56,6 +56,7 @@ def test_unets_have_the_published_number_of_values(kind: UNet, millions: float) 
         ("flux-dev", 11901.4),
         ("z-image", 6154.9),
         ("qwen-image", 20430.4),
+        ("wan2.1", 1419.0),
         ("qwen3-4b", 4022.5),
         ("qwen2.5-vl-7b", 7070.6),  # without the layer behind the last, and without its eyes
         ("vae-wan", 126.89),

@@ -64,6 +64,11 @@ def test_a_row_has_a_line_for_each_stage(finding: Finding) -> None:
     ]
 
 
+def test_a_video_tells_its_frames() -> None:
+    row = Row(name="wan", parts={}, stages=("sample", "decode"), width=64, height=64, frames=5)
+    assert row.title == "wan, 64x64, 5 frames"
+
+
 def test_without_rounds_only_the_rest_is_told(finding: Finding) -> None:
     alone = Finding(finding.row, last={"profiled": finding.last["profiled"]})
     assert alone.lines()[2].split()[:5] == ["step", "-", "-", "-", "-"]

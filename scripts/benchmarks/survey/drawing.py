@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from contest.job import SEED
 
@@ -71,6 +72,8 @@ def draw(row: Row, files: Mapping[str, str], machine: Machine, *, profiled: bool
     """
     if "upscaler" in files:
         return _upscale(row, files["upscaler"], machine, profiled=profiled)
+    if row.frames > 1:
+        return _film(row, files, machine, profiled=profiled)
     engine = EngineProcess(
         environment=machine.environment(profiled=profiled),
         library=machine.library,
@@ -134,22 +137,35 @@ def _picture(row: Row, files: Mapping[str, str]) -> GenerateSettings:
 
 
 def _upscale(row: Row, file: str, machine: Machine, *, profiled: bool) -> Run:
+    job = {"file": file, "width": row.width, "height": row.height}
+    return _run_script("survey.upscale_run", job, machine, profiled=profiled)
+
+
+def _film(row: Row, files: Mapping[str, str], machine: Machine, *, profiled: bool) -> Run:
     job = {
-        "file": file,
-        "library": str(machine.library),
+        "load": asdict(_load(files, machine)),
+        "prompt": PROMPT,
         "width": row.width,
         "height": row.height,
-        "threads": machine.threads,
+        "frames": row.frames,
+        "cfg_scale": row.cfg_scale,
     }
+    return _run_script("survey.video_run", job, machine, profiled=profiled)
+
+
+def _run_script(module: str, job: Mapping[str, Any], machine: Machine, *, profiled: bool) -> Run:
+    """What sdcpu does not do itself: a script prints seconds by stage, and below them channels."""
+    more = {"library": str(machine.library), "threads": machine.threads}
     done = subprocess.run(
-        [sys.executable, "-m", "survey.upscale_run", json.dumps(job)],
+        [sys.executable, "-m", module, json.dumps({**job, **more})],
         env=machine.environment(profiled=profiled) | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         check=True,
     )
     seconds, _, picture = done.stdout.partition(b"\n")
+    stages: dict[str, float] = json.loads(seconds)
     return Run(
-        seconds={"upscale": float(seconds)},
-        pictures={"upscale": picture},
+        seconds=stages,
+        pictures={list(stages)[-1]: picture},
         profiles=read_profiles(done.stderr.decode(errors="replace").splitlines()),
     )

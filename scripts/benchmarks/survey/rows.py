@@ -18,7 +18,7 @@ Parts = Mapping[str, tuple[str, TypeName]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One picture in one step: small where the engine alone would need more than a minute."""
+    """A picture or video in one step: small where the engine alone would need over a minute."""
 
     name: str
     parts: Parts = field(hash=False)
@@ -28,12 +28,15 @@ class Row:
     height: int = 256
     cfg_scale: float = 1.0
     count: int = 1
+    frames: int = 1
+    """More than one: a video."""
 
     @property
     def title(self) -> str:
         """For people: name, size, and what is unusual."""
         words = [f"{self.width}x{self.height}"]
         words += [f"{self.count} pictures"] if self.count > 1 else []
+        words += [f"{self.frames} frames"] if self.frames > 1 else []
         words += [f"cfg {self.cfg_scale:g}"] if self.cfg_scale != 1 else []
         return f"{self.name}, {', '.join(words)}"
 
@@ -136,6 +139,14 @@ ROWS = {
         _qwen25("q5_K"),
         _qwen25("q6_K"),
         _qwen25("q8_0"),
+        Row(  # without a text encoder: Wan's is like T5-XXL, whose rows are above
+            name="wan2.1-q8_0",
+            parts={"diffusion_model": ("wan2.1", "q8_0"), "vae": ("vae-wan", "f16")},
+            stages=("sample", "decode"),
+            width=128,
+            height=128,
+            frames=5,
+        ),
         Row(
             name="esrgan",
             parts={"upscaler": ("esrgan-anime", "f16")},

@@ -45,7 +45,7 @@ def main() -> None:
         door.print_profile("upscale")
     if not larger.data:
         sys.exit("the upscaler gave up")
-    output.write(f"{seconds}\n".encode())
+    output.write(json.dumps({"upscale": seconds}).encode() + b"\n")
     output.write(ctypes.string_at(larger.data, larger.width * larger.height * channels))
 
 
