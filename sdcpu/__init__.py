@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from sdcpu.plan import EnginePlan
     from sdcpu.series import stream_series
     from sdcpu.settings import Settings, load_settings
+    from sdcpu.styles import Style, load_styles
     from sdcpu.templates import expand_prompt
 
 __version__ = "0.1.0"
@@ -76,16 +77,18 @@ __all__ = [
     "SdcpuError",
     "Settings",
     "SettingsError",
+    "Style",
     "UnknownModelError",
     "__version__",
     "expand_prompt",
     "generate",
     "load_settings",
+    "load_styles",
     "make_plan",
     "stream_series",
 ]
 
-_MODULES = ("errors", "events", "images", "settings", "templates", "generator", "series")
+_MODULES = ("errors", "events", "images", "settings", "templates", "styles", "generator", "series")
 """Where the public names are, cheapest first: importing sdcpu itself imports none of them."""
 
 

@@ -36,6 +36,7 @@ from sdcpu.plan import EnginePlan, with_reason, words_note
 from sdcpu.plan import make_plan as decide
 from sdcpu.proving import prove_with_new_driver
 from sdcpu.settings import Settings, load_settings, parse_size
+from sdcpu.styles import apply_styles, load_styles, note_styles
 from sdcpu.tuning import Tuning, Tunings, circumstances_of
 
 Event = EnginePlan | DownloadProgress | Progress | Preview | GeneratedImage
@@ -136,7 +137,8 @@ class ImageGenerator:
         >>> max(steps) >= 1
         True
         """
-        return self._stream(request_of(prompt, request))
+        asked = request_of(prompt, request)
+        return note_styles(self._stream(self._styled(asked)), asked)
 
     def plan(self, prompt: str = "", **request: Any) -> EnginePlan:
         """Say how a picture would be made; downloads and loads nothing.
@@ -145,7 +147,7 @@ class ImageGenerator:
             NotEnoughMemoryError: it would not fit, with figures and ways out.
         """
         choice = self._chosen()
-        return self._planned(choice, request_of(prompt, request))
+        return self._planned(choice, self._styled(request_of(prompt, request)))
 
     def cancel(self) -> None:
         """Stop the picture that is being made, from any thread; it ends with CancelledError."""
@@ -159,6 +161,10 @@ class ImageGenerator:
     def engine_pid(self) -> int | None:
         """The engine's process, while there is one."""
         return self._run.pid
+
+    def _styled(self, request: ImageRequest) -> ImageRequest:
+        styles = load_styles(self._settings.styles_file) if request.styles else {}
+        return apply_styles(request, styles)
 
     def _stream(self, request: ImageRequest) -> Generator[Event, None, None]:
         if not self._busy.acquire(blocking=False):

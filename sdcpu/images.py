@@ -51,6 +51,8 @@ class ImageRequest:
     prompt: str
     negative_prompt: str = ""
     """What the picture should not show; works only where cfg_scale is above 1."""
+    styles: tuple[str, ...] = ()
+    """Names of `sdcpu.styles`, whose words are put around both."""
     width: int | None = None
     """Pixels; rounded to what the family can do, and the rounding is said."""
     height: int | None = None
@@ -98,6 +100,10 @@ class ImageRequest:
     def __post_init__(self) -> None:
         _check_text("prompt", self.prompt)
         _check_text("negative prompt", self.negative_prompt)
+        if not isinstance(self.styles, tuple | list):
+            raise InvalidRequestError(f"The styles are {self.styles!r}; they must be a tuple.")
+        for style in self.styles:
+            _check_text("name of a style", style)
         _check_number("width", self.width, 8, MAX_SIDE, whole=True)
         _check_number("height", self.height, 8, MAX_SIDE, whole=True)
         _check_number("steps", self.steps, 1, 1000, whole=True)

@@ -28,7 +28,15 @@ RECIPE_VERSION = 1
 _INIT, _MASK, _CONTROL = "init image", "mask", "control picture"
 """What the pictures of a request are called in messages."""
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-_NOT_IN_RECIPES = {"count", "preview", "mask_image", "init_image", "control_image", "ref_images"}
+_NOT_IN_RECIPES = {
+    "count",
+    "styles",
+    "preview",
+    "mask_image",
+    "init_image",
+    "control_image",
+    "ref_images",
+}
 
 
 def engine_load(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> LoadSettings:

@@ -64,6 +64,11 @@ class Settings:
         """The user's wildcard files."""
         return self.config_file.with_name("wildcards")
 
+    @property
+    def styles_file(self) -> Path:
+        """The user's own styles.toml."""
+        return self.config_file.with_name("styles.toml")
+
     def __repr__(self) -> str:
         """As a dataclass's, without the token: a representation ends up in logs."""
         shown = (

@@ -22,6 +22,7 @@ COMMANDS = {
     "pull": "Download models.",
     "remove": "Delete downloaded models.",
     "show": "Show a model, or a picture and how it was made.",
+    "styles": "List the styles that a picture can have.",
     "plan": "Say how a picture would be made, and why.",
     "builds": "Make and check builds of the engine for graphics cards.",
     "doctor": "Check this installation and this machine.",

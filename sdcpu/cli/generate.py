@@ -23,7 +23,7 @@ from sdcpu.cli.options import (
     request_options,
 )
 from sdcpu.cli.output import print_json
-from sdcpu.cli.prompt_options import prompt_options, prompts_from
+from sdcpu.cli.prompt_options import prompt_options, prompts_from, styles_from
 
 if TYPE_CHECKING:
     from sdcpu.cli.outputs import Outputs
@@ -124,13 +124,16 @@ def generate(  # noqa: PLR0917 - click passes them by name
     from sdcpu.generator import ImageGenerator
     from sdcpu.series import stream_series
 
-    request = request_from(values)
+    styles = styles_from(values)
+    request = styles | request_from(values)
     if from_picture is not None:
         from sdcpu.jobs import request_fields
         from sdcpu.recipe import read_recipe
+        from sdcpu.styles import words_without_styles
 
         recipe = read_recipe(from_picture)
-        request = request_fields(recipe) | request
+        # Other styles take the place of those that the picture has.
+        request = request_fields(recipe) | words_without_styles(styles and recipe) | request
         model = model or recipe.get("model")
     if prompt is None and "prompt" not in request:
         raise click.UsageError('What should be drawn? sdcpu generate "a lighthouse at dawn"')

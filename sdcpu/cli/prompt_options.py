@@ -1,4 +1,4 @@
-"""Options for what the words of a prompt stand for: alternatives, wildcards."""
+"""Options for what the words of a prompt stand for: alternatives, wildcards, styles."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 def prompt_options(command: Decorated) -> Decorated:
-    """Add these options; `prompts_from` collects them."""
-    for add in (_WILDCARDS, _SAMPLE):
+    """Add these options; `prompts_from` and `styles_from` collect them."""
+    for add in (_WILDCARDS, _SAMPLE, _STYLE):
         command = add(command)
     return command
 
@@ -44,6 +44,22 @@ def prompts_from(values: dict[str, Any], prompt: str | None, request: dict[str, 
     return prompts
 
 
+def styles_from(values: dict[str, Any]) -> dict[str, Any]:
+    """Take the styles out of a command's values, as a field of an ImageRequest if there are any.
+
+    Raises:
+        InvalidRequestError: there is no such style.
+    """
+    from sdcpu.images import ImageRequest
+    from sdcpu.settings import load_settings
+    from sdcpu.styles import apply_styles, load_styles
+
+    if not (names := values.pop("style")):
+        return {}
+    apply_styles(ImageRequest(prompt="", styles=names), load_styles(load_settings().styles_file))
+    return {"styles": names}
+
+
 _SAMPLE = click.option(
     "--sample",
     cls=Option,
@@ -60,4 +76,12 @@ _WILDCARDS = click.option(
     multiple=True,
     metavar="FOLDER",
     help="Where to look first for NAME.txt, whose lines __NAME__ stands for.",
+)
+_STYLE = click.option(
+    "--style",
+    cls=Option,
+    heading=PROMPT,
+    multiple=True,
+    metavar="NAME",
+    help="A style from 'sdcpu styles'. Can be given several times.",
 )

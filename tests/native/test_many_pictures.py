@@ -1,8 +1,13 @@
 """Many pictures with the demo model: each shows what its words ask for."""
 
+from pathlib import Path
+
 import pytest
+from PIL import Image
 
 import sdcpu
+from sdcpu.cli.commands import run
+from sdcpu.recipe import read_recipe
 from tests.pictures import describe
 
 
@@ -31,3 +36,29 @@ def test_alternatives_show_in_the_pictures() -> None:
     assert {event.pictures for event in progress} == {4}
     assert [event.picture for event in progress] == sorted(event.picture for event in progress)
     assert {event.picture for event in progress if event.stage == "load"} == {1}
+
+
+def test_a_style_shows_and_is_repeated_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = '[on-blue]\nprompt = "{prompt} on a blue background"\n[on-white]\nprompt = "on white"\n'
+    (tmp_path / "styles.toml").write_text(own, encoding="utf-8")
+    monkeypatch.setenv("SDCPU_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.chdir(tmp_path)
+    size = ["-W", "128", "-H", "128", "--seed", "3"]
+
+    def draw(*arguments: str) -> Image.Image:
+        assert run(["generate", *arguments]) == 0
+        with Image.open(arguments[-1]) as picture:
+            return picture.convert("RGB")
+
+    first = draw("a red circle", "--style", "on-blue", "-m", "demo", *size, "-o", "first.png")
+    again = draw("--from", "first.png", "-o", "again.png")
+    other = draw("--from", "first.png", "--style", "on-white", "-o", "other.png")
+    assert describe(first) == ("blue", "red", "circle")
+    assert again.tobytes() == first.tobytes()
+    assert describe(other)[:2] == ("white", "red")
+    recipe = read_recipe("first.png")
+    assert recipe["prompt"] == "a red circle on a blue background"
+    assert (recipe["styles_applied"], recipe["words"]["prompt"]) == (["on-blue"], "a red circle")
+    assert read_recipe("other.png")["prompt"] == "a red circle, on white"

@@ -20,7 +20,7 @@ MOST_LINES = 400
 LAYERS = (
     {"binding", "errors", "figures", "instruction_sets", "whole_file"},
     {"events", "images", "recipe", "inputs", "settings", "tensors", "native"}
-    | {"templates", "wildcards"}
+    | {"templates", "wildcards", "styles"}
     | {"hardware", "gpus", "kernels", "measurements", "protocol", "stopwatch"}
     | {
         "registry",

@@ -346,3 +346,16 @@ def test_too_many_alternatives_are_refused_before_any_work(
     assert run(["generate", "{a|b|c|d|e|f|g|h|i|j}" * 4]) == 2
     assert "10,000 pictures" in capsys.readouterr().err
     assert FakeGenerator.made == []
+
+
+def test_styles_reach_the_request_and_unknown_ones_are_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["generate", "a cat", "--style", "anime", "--style", "night"]) == 0
+    assert asked()["styles"] == ("anime", "night")
+    made = len(FakeGenerator.made)
+    assert run(["generate", "a cat", "--style", "nihgt"]) == 2
+    assert "Did you mean night?" in capsys.readouterr().err
+    assert len(FakeGenerator.made) == made
+    assert run(["styles"]) == 0
+    assert "watercolour" in capsys.readouterr().out

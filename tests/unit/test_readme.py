@@ -11,6 +11,7 @@ import pytest
 from sdcpu.cli.commands import COMMANDS, sdcpu
 from sdcpu.registry import load_registry
 from sdcpu.settings import load_settings
+from sdcpu.styles import load_styles
 from tests.readme import README, ROOT, Example, examples
 
 TEXT = README.read_text(encoding="utf-8")
@@ -49,7 +50,7 @@ def test_linked_files_exist() -> None:
 
 
 def test_the_configuration_is_accepted(tmp_path: Path) -> None:
-    _, example = examples("toml")
+    _, _, example = examples("toml")
     config = tmp_path / "config.toml"
     config.write_text(example.text, encoding="utf-8")
     settings = load_settings({"SDCPU_CONFIG": str(config)})
@@ -61,12 +62,19 @@ def test_the_configuration_is_accepted(tmp_path: Path) -> None:
 
 
 def test_the_models_file_is_accepted(tmp_path: Path) -> None:
-    example, _ = examples("toml")
+    _, example, _ = examples("toml")
     own = tmp_path / "models.toml"
     own.write_text(example.text, encoding="utf-8")
     registry = load_registry(own)
     assert len(registry.find("portraits").files) == 3
     assert registry.find("sd-turbo").defaults.steps == 2
+
+
+def test_the_styles_file_is_accepted(tmp_path: Path) -> None:
+    example, _, _ = examples("toml")
+    own = tmp_path / "styles.toml"
+    own.write_text(example.text, encoding="utf-8")
+    assert load_styles(own)["at-sea"].around("a cat").startswith("a cat, by the sea")
 
 
 def test_environment_variables_are_the_real_ones() -> None:
