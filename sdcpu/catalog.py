@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,9 +56,14 @@ class Catalog:
         return {file: made.get(file.name) if file.built_in else found[file] for file in model.files}
 
     def is_here(self, model: Model) -> bool:
-        """Whether nothing would have to be downloaded; what ships with the package always is."""
-        located = self.locate(model)
-        return all(path is not None or file.built_in for file, path in located.items())
+        """Whether nothing would have to be downloaded; what ships with the package always is.
+
+        A model that can be had in several quantisations is here when one of them is.
+        """
+        return any(
+            all(path is not None or file.built_in for file, path in self.locate(variant).items())
+            for variant in model.variants or (model,)
+        )
 
     def fetch(self, model: Model, quantize: Quantizer) -> Iterator[DownloadProgress]:
         """Download what is missing and make what ships with the package.
@@ -77,9 +83,13 @@ class Catalog:
             make_demo_files(self._settings.cache_folder, made_here)
 
     def remove(self, model: Model) -> int:
-        """Delete the model's files that no other model here needs; return the bytes freed."""
+        """Delete the model's files that no other model here needs; return the bytes freed.
+
+        They are the files of every quantisation, unless the name says one.
+        """
+        everything = replace(model, files=model.all_files)
         freed = remove_model(
-            _without_built_in(model), self._settings, keep=self._shared_files(model)
+            _without_built_in(everything), self._settings, keep=self._shared_files(model)
         )
         if model.built_in:
             freed += remove_demo_files(self._settings.cache_folder, model.name)
@@ -114,7 +124,13 @@ class Catalog:
         return locate_file(file, self._settings) is not None
 
     def _shared_files(self, model: Model) -> set[ModelFile]:
-        others = (other for other in self.registry.models.values() if other.name != model.name)
+        gone = {model.name, *(variant.name for variant in model.variants)}
+        others = (
+            variant
+            for known in self.registry.models.values()
+            for variant in known.variants or (known,)
+            if variant.name not in gone
+        )
         return {file for other in others if self.is_here(other) for file in other.files}
 
 
@@ -124,6 +140,4 @@ _WITHOUT_HEADER: Mapping[FileRole, str] = {
 
 
 def _without_built_in(model: Model) -> Model:
-    from dataclasses import replace
-
     return replace(model, files=tuple(file for file in model.files if not file.built_in))

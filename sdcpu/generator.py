@@ -38,6 +38,7 @@ from sdcpu.proving import prove_with_new_driver
 from sdcpu.settings import Settings, load_settings, parse_size
 from sdcpu.styles import apply_styles, load_styles, note_styles
 from sdcpu.tuning import Tuning, Tunings, circumstances_of
+from sdcpu.variants import plan_variant
 
 Event = EnginePlan | DownloadProgress | Progress | Preview | GeneratedImage
 """What `ImageGenerator.stream` yields: the plan first, the finished pictures last."""
@@ -183,6 +184,8 @@ class ImageGenerator:
                 # Too little memory, or a size that cannot be, should show before the download.
                 check_inputs(request, known.model)
                 plan = self._planned(known, request)
+                known = self._settled(known, plan)
+                here = self._catalog.locate(known.model)
                 yield plan
             choice = yield from self._fetched(known)
             if plan is None or choice != known:
@@ -243,21 +246,32 @@ class ImageGenerator:
             return False
         return True
 
+    def _settled(self, choice: Choice, plan: EnginePlan) -> Choice:
+        """Keep to the quantisation that the first picture is drawn with."""
+        if plan.model != choice.model:
+            self._choice = choice = replace(choice, model=plan.model)
+        return choice
+
     def _planned(self, choice: Choice, request: ImageRequest) -> EnginePlan:
         build = self._engines.build()
         try:
-            plan = self._decided(choice.model, request, build)
+            plan = self._with_variant(choice.model, request, build)
         except NotEnoughMemoryError as error:
             if not build.is_gpu or self._engines.asked_for:
                 raise
             self._engines.give_up_cards()
             plan = with_reason(
-                self._decided(choice.model, request, self._engines.build()),
+                self._with_variant(choice.model, request, self._engines.build()),
                 f"The processor draws, because the card's memory is too small: {error.message}",
             )
         for reason in filter(None, (words_note(plan), choice.reason, self._news)):
             plan = with_reason(plan, reason)
         return plan
+
+    def _with_variant(self, model: Model, request: ImageRequest, build: Build) -> EnginePlan:
+        return plan_variant(
+            model, lambda variant: self._decided(variant, request, build), self._catalog.is_here
+        )
 
     def _decided(self, model: Model, request: ImageRequest, build: Build) -> EnginePlan:
         located = self._catalog.locate(model)

@@ -58,7 +58,7 @@ def resolve_model(text: str, registry: Registry, is_here: IsHere | None = None) 
     >>> resolve_model("LCM-Dreamshaper-v7", load_registry(None)).family
     'sd1'
     """
-    if text.lower() in registry.models:
+    if text.lower().partition(":")[0] in registry.models:
         return registry.find(text)
     path = _path(text)
     if text and _exists(path):
@@ -158,7 +158,7 @@ def _hub_model(text: str, repository: str, path: str | None, registry: Registry)
 
 
 def _known_files(registry: Registry) -> Iterator[ModelFile]:
-    return (file for model in registry.models.values() for file in model.files)
+    return (file for model in registry.models.values() for file in model.all_files)
 
 
 def _from_header(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -36,6 +37,8 @@ class ModelFile:
     """None: unknown."""
     gated: bool = False
     """Whether the hub hands it out only after its licence was accepted."""
+    quantization: str = ""
+    """What tells it from other files of the same role, such as "q8_0"; "" where it is the only."""
     quantize: str | None = None
     """A tensor type such as "q8_0": the file is quantised here after the download."""
     weight: float = 1.0
@@ -116,6 +119,16 @@ class Model:
     recommended_rank: int | None = None
     """1 is tried first when no model is named and the memory allows it; None: never by itself."""
     notes: str = ""
+    quantization: str = ""
+    """The quantisation that its files are in; "" where it can be had in one only."""
+    variants: tuple[Model, ...] = ()
+    """The same model in each quantisation, the largest first; empty where there is one only."""
+
+    @property
+    def all_files(self) -> tuple[ModelFile, ...]:
+        """The files of every variant, each once."""
+        files = [*self.files, *(file for variant in self.variants for file in variant.files)]
+        return tuple(dict.fromkeys(files))
 
     @property
     def built_in(self) -> bool:
@@ -128,3 +141,46 @@ class Model:
         return sum(
             file.size or 0 for file in self.files if not file.built_in and file.local_path is None
         )
+
+
+def in_variants(model: Model) -> Model:
+    """Sort alternative files of a model into its variants.
+
+    Each quantisation of its first file makes a variant. A variant takes of every role the file in
+    its own quantisation where there is one, else the first. The first is what the model itself is.
+    """
+    first = model.files[0].role
+    labels = [file.quantization for file in model.files if file.role is first]
+    if len(labels) < 2 or first is FileRole.LORA:
+        return replace(model, files=_files_in(model, labels[0]))
+    variants = [
+        replace(
+            model,
+            name=f"{model.name}:{label}",
+            quantization=label,
+            files=_files_in(model, label),
+        )
+        for label in labels
+    ]
+    largest_first = sorted(variants, key=lambda variant: -bits_of(variant.quantization))
+    own = replace(variants[0], name=model.name)
+    return replace(own, variants=tuple(largest_first))
+
+
+def bits_of(quantization: str) -> int:
+    """The bits of a value, as its name says.
+
+    >>> bits_of("q4_k"), bits_of("f16")
+    (4, 16)
+    """
+    digits = re.search("[0-9]+", quantization)
+    return int(digits[0]) if digits else 0
+
+
+def _files_in(model: Model, quantization: str) -> tuple[ModelFile, ...]:
+    taken: dict[object, ModelFile] = {}
+    for file in model.files:
+        place = file if file.role is FileRole.LORA else file.role
+        if place not in taken or file.quantization == quantization != taken[place].quantization:
+            taken[place] = file
+    return tuple(taken.values())

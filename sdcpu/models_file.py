@@ -12,11 +12,12 @@ from typing import Any, Literal, get_args
 from sdcpu.errors import InvalidRequestError, RegistryError
 from sdcpu.families import FAMILIES, PART_FAMILIES, FileRole
 from sdcpu.images import ImageRequest
-from sdcpu.models import Defaults, Model, ModelFile, ModelKind, family_defaults
+from sdcpu.models import Defaults, Model, ModelFile, ModelKind, family_defaults, in_variants
 from sdcpu.tensors import GGUF_TYPES
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_QUANTIZATION = re.compile(r"[a-z]{1,3}[0-9]{1,2}[a-z0-9_]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_SIZE = 2**50
 CHECKED_BY_HUB = "hub"
@@ -51,6 +52,7 @@ _FILE_KEYS = {
     "sha256": str,
     "license": str,
     "gated": bool,
+    "quantization": str,
     "quantize": str,
     "weight": float,
 }
@@ -192,7 +194,7 @@ def _model(name: str, entries: Mapping[str, _Entry]) -> Model:
     rank = table.get("recommended_rank")
     if rank is not None and not 1 <= rank <= 1000:
         raise place.error(f"it must be from 1 to 1000, not {_shown(rank)}.", "recommended_rank")
-    return Model(
+    model = Model(
         name=name,
         summary=table["summary"],
         kind=_choice(place, table, "kind", get_args(ModelKind), "image"),
@@ -207,6 +209,7 @@ def _model(name: str, entries: Mapping[str, _Entry]) -> Model:
         recommended_rank=rank,
         notes=table.get("notes", ""),
     )
+    return in_variants(model)
 
 
 def _choice(
@@ -229,8 +232,14 @@ def _own_files(place: _Place, table: Mapping[str, Any]) -> tuple[ModelFile, ...]
         for number, part in enumerate(table.get("files", []), start=1)
     )
     for file in files:
-        if file.role is not FileRole.LORA and [f.role for f in files].count(file.role) > 1:
-            raise place.error(f"two files have the role {file.role}.", "files")
+        others = [other for other in files if other.role is file.role]
+        labels = {other.quantization for other in others}
+        alternatives = len(labels) == len(others) and "" not in labels
+        if file.role is not FileRole.LORA and len(others) > 1 and not alternatives:
+            problem = (
+                f"two files have the role {file.role}; of alternatives each has a quantization"
+            )
+            raise place.error(f"{problem} of its own.", "files")
     return files
 
 
@@ -274,6 +283,7 @@ def _file(place: _Place, part: Mapping[str, Any], entry: Mapping[str, Any]) -> M
         url=url,
         license=part.get("license") or entry.get("license"),
         gated=part.get("gated", False),
+        quantization=_quantization(place, part),
         quantize=_quantize(place, part),
         weight=_weight(place, part),
         built_in=part.get("built_in", False),
@@ -321,6 +331,13 @@ def _sha256(place: _Place, part: Mapping[str, Any], *, on_hub: bool) -> str | No
         )
         raise place.error(f'{problem}; write "{nobody_knows}" when nobody knows it.', "sha256")
     return str(value).lower()
+
+
+def _quantization(place: _Place, part: Mapping[str, Any]) -> str:
+    label = str(part.get("quantization", ""))
+    if label and not _QUANTIZATION.fullmatch(label):
+        raise place.error(f'it is a name such as "q4_k", not {_shown(label)}.', "quantization")
+    return label
 
 
 def _quantize(place: _Place, part: Mapping[str, Any]) -> str | None:

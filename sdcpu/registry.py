@@ -32,7 +32,7 @@ class Registry:
     """In the order of models.toml: ours, then those only the user has."""
 
     def find(self, name: str) -> Model:
-        """Look a model up by its name; capitals do not matter.
+        """Look a model up by its name, with ":" and a quantisation or without; any capitals.
 
         Raises:
             UnknownModelError: its hint names those that are meant, perhaps.
@@ -40,9 +40,12 @@ class Registry:
         >>> load_registry(None).find("demo").name
         'demo'
         """
-        model = self.models.get(name) or self.models.get(name.lower())
-        if model is not None:
+        base, colon, quantization = name.lower().partition(":")
+        model = self.models.get(base)
+        if model is not None and not colon:
             return model
+        if model is not None:
+            return _variant(model, quantization)
         shown = name if len(name) <= 80 else f"{name[:79]}…"
         meant = [known for known in self.models if name and name.lower() in known]
         close = difflib.get_close_matches(name.lower(), self.models, n=3, cutoff=0.5)
@@ -55,8 +58,19 @@ class Registry:
 
     def pickle_sha256s(self) -> frozenset[str]:
         """The sha256 of every file that is pinned: only these may be pickles."""
-        files = (file for model in self.models.values() for file in model.files)
+        files = (file for model in self.models.values() for file in model.all_files)
         return frozenset(file.sha256 for file in files if file.sha256)
+
+
+def _variant(model: Model, quantization: str) -> Model:
+    for variant in model.variants:
+        if variant.quantization == quantization:
+            return variant
+    known = ", ".join(variant.name for variant in model.variants)
+    raise UnknownModelError(
+        f"There is no {model.name} in {quantization[:80]!r}.",
+        hint=f"There are {known}." if known else f"It can be had in one way only: {model.name}.",
+    )
 
 
 def load_registry(models_file: Path | None) -> Registry:

@@ -87,6 +87,12 @@ BAD_REGISTRIES: list[tuple[str, str, tuple[str, ...]]] = [
     ("sha256-of-url", _model(file='role = "vae"\nurl = "https://x.y/z"'), ("sha256", "unknown")),
     ("url-http", _model(file='role = "vae"\nurl = "http://x.y/z"'), ("key files[1].url", "https")),
     ("url-file", _model(file='role = "vae"\nurl = "file:///x"'), ("key files[1].url", "https")),
+    (
+        "alternatives-alike",
+        _file('quantization = "q8_0"') + "\n[[m.files]]\n" + _FILE + 'quantization = "q8_0"',
+        ("key files", "the role model", "quantization of its own"),
+    ),
+    ("quantization", _file('quantization = "a:b"'), ("key files[1].quantization", "'a:b'")),
     ("quantize", _file('quantize = "q9"'), ("key files[1].quantize", "q8_0")),
     ("weight", _file("weight = 99.0"), ("key files[1].weight", "99")),
     ("weight-nan", _file("weight = nan"), ("key files[1].weight", "nan")),

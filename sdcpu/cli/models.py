@@ -59,6 +59,14 @@ def models(with_parts: bool, here: bool, requirements: bool, as_json: bool) -> N
 
 
 def _row(model: Model, is_here: bool) -> tuple[str, ...]:
-    download = "ships with sdcpu" if model.built_in else size_text(model.download_size)
+    download = "ships with sdcpu" if model.built_in else _download_text(model)
     licence = model.license + (" (gated)" if model.gated else "")
     return (model.name, "yes" if is_here else "-", download, licence, model.summary)
+
+
+def _download_text(model: Model) -> str:
+    """One size, or those of the smallest and the largest quantisation."""
+    sizes = [variant.download_size for variant in model.variants or (model,)]
+    if min(sizes) == max(sizes):
+        return size_text(sizes[0])
+    return f"{size_text(min(sizes))} to {size_text(max(sizes))}"

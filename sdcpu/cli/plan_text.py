@@ -8,6 +8,7 @@ from sdcpu.figures import size_text
 from sdcpu.measurements import format_duration
 
 if TYPE_CHECKING:
+    from sdcpu.models import Model
     from sdcpu.plan import EnginePlan
 
 
@@ -23,7 +24,8 @@ def announcement(plan: EnginePlan, *, all_reasons: bool = False) -> list[str]:
     ]
     if plan.download_size:
         lines.append(
-            f"to download first: {size_text(plan.download_size)} (licence: {plan.model.license})"
+            f"to download first: {size_text(plan.download_size)} "
+            f"(licence: {licence_text(plan.model)})"
         )
     shown = plan.reasons if all_reasons else plan.surprises
     return lines + [f"- {reason}" for reason in shown]
@@ -39,7 +41,7 @@ def plan_fields(plan: EnginePlan) -> list[tuple[str, str]]:
     ]
     return [
         ("model", f"{plan.model.name}: {plan.model.summary}"),
-        ("licence", plan.model.license),
+        ("licence", licence_text(plan.model)),
         ("download", size_text(plan.download_size) if plan.download_size else "nothing"),
         ("picture", f"{_picture_size(plan)}, {_steps(request.steps)}"),
         ("sampling", f"{request.sampler}, {request.scheduler}, cfg {request.cfg_scale:g}"),
@@ -55,6 +57,13 @@ def plan_fields(plan: EnginePlan) -> list[tuple[str, str]]:
         ("time", _time(plan)),
         *(("why", reason) for reason in plan.reasons),
     ]
+
+
+def licence_text(model: Model) -> str:
+    """Name the licence, and where it must be accepted before the hub hands the files out."""
+    pages = dict.fromkeys(file.repository for file in model.files if file.gated)
+    gates = " and ".join(f"https://huggingface.co/{page}" for page in pages)
+    return f"{model.license}, to be accepted at {gates}" if gates else model.license
 
 
 def _picture_size(plan: EnginePlan) -> str:

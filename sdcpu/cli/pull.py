@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from sdcpu.cli.options import json_option
 from sdcpu.cli.output import print_json, print_note, print_result
+from sdcpu.cli.plan_text import licence_text
+from sdcpu.errors import NotEnoughMemoryError
 from sdcpu.figures import size_text
+
+if TYPE_CHECKING:
+    from sdcpu.models import Model
 
 
 @click.command(
@@ -29,7 +35,9 @@ Example:
 def pull(models: tuple[str, ...], keep_original: bool | None, quiet: bool, as_json: bool) -> None:
     """Download models, or what is missing of them, and print where their files are.
 
-    A download that was broken off goes on where it stopped.
+    Of a model that can be had in several quantisations, the one that 'sdcpu plan' would take; to
+    have another, name it: flux1-schnell:q8_0. A download that was broken off goes on where it
+    stopped.
     """
     from sdcpu.catalog import Catalog
     from sdcpu.cli.progress import open_display
@@ -42,11 +50,12 @@ def pull(models: tuple[str, ...], keep_original: bool | None, quiet: bool, as_js
     catalog = Catalog(settings)
     wanted = [catalog.find(name) for name in models]
     pulled = []
-    for model in wanted:
+    for named in wanted:
+        model, memory = _fitting(named)
         missing = [file for file, path in catalog.locate(model).items() if path is None]
         if missing and not model.built_in and not quiet:
             size = size_text(sum(file.size or 0 for file in missing))
-            print_note(f"{model.name}: {size} to download (licence: {model.license})")
+            print_note(f"{model.name}: {size} to download (licence: {licence_text(model)}){memory}")
         with open_display(quiet=quiet) as display:
             for event in catalog.fetch(model, quantize):
                 display.show(event)
@@ -56,3 +65,20 @@ def pull(models: tuple[str, ...], keep_original: bool | None, quiet: bool, as_js
             print_result("\n".join(paths))
     if as_json:
         print_json(pulled)
+
+
+def _fitting(model: Model) -> tuple[Model, str]:
+    """The model in the quantisation that fits, and in words the memory that it takes."""
+    from sdcpu.generator import ImageGenerator
+
+    if model.kind != "image" or not model.family or model.built_in:
+        return model, ""
+    try:
+        with ImageGenerator(model.name) as generator:
+            plan = generator.plan()
+    except NotEnoughMemoryError as error:
+        return (model.variants or (model,))[-1], f"\n- It will not fit now: {error.message}"
+    needed, available = size_text(plan.memory_needed), size_text(plan.memory_available)
+    size = f"{plan.request.width}x{plan.request.height}"
+    why = f"\n- {plan.surprises[0]}" if model.variants else ""
+    return plan.model, f", {needed} of {available} memory for {size}{why}"

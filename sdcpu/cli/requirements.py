@@ -23,6 +23,10 @@ SIDES = (512, 1024)
 class Requirement:
     """What one picture of one size needs."""
 
+    model: str
+    """Its name, with the quantisation that was taken."""
+    download: int
+    """Bytes of all its files."""
     side: int
     """Pixels, width and height."""
     memory: int | None
@@ -35,7 +39,7 @@ class Requirement:
 
 def print_requirements(models: Sequence[Model], *, as_json: bool) -> None:
     """Plan a picture of each size with each model and print what they need."""
-    planned = [(model, [_requirement(model.name, side) for side in SIDES]) for model in models]
+    planned = [(model, [_requirement(model, side) for side in SIDES]) for model in models]
     if as_json:
         print_json(
             [
@@ -46,8 +50,8 @@ def print_requirements(models: Sequence[Model], *, as_json: bool) -> None:
         return
     rows = [
         (
-            model.name,
-            _download_text(model),
+            requirements[0].model,
+            _download_text(model, requirements[0].download),
             *(_memory_text(requirement) for requirement in requirements),
             *(_time_text(requirement) for requirement in requirements),
         )
@@ -58,25 +62,38 @@ def print_requirements(models: Sequence[Model], *, as_json: bool) -> None:
     print_note("\n! does not fit the memory that is free now; ? not known before the first picture")
 
 
-def _requirement(name: str, side: int) -> Requirement:
+def _requirement(model: Model, side: int) -> Requirement:
     from sdcpu.generator import ImageGenerator
 
     try:
-        with ImageGenerator(name) as generator:
+        with ImageGenerator(model.name) as generator:
             plan = generator.plan(width=side, height=side)
     except NotEnoughMemoryError as error:
         memory = error.details.get("memory_needed")
         needed = memory if isinstance(memory, int) else None
-        return Requirement(side=side, memory=needed, seconds=None, fits=False)
+        smallest = (model.variants or (model,))[-1]
+        return Requirement(
+            model=smallest.name,
+            download=smallest.download_size,
+            side=side,
+            memory=needed,
+            seconds=None,
+            fits=False,
+        )
     return Requirement(
-        side=side, memory=plan.memory_needed, seconds=plan.seconds_expected, fits=True
+        model=plan.model.name,
+        download=plan.model.download_size,
+        side=side,
+        memory=plan.memory_needed,
+        seconds=plan.seconds_expected,
+        fits=True,
     )
 
 
-def _download_text(model: Model) -> str:
+def _download_text(model: Model, size: int) -> str:
     if model.built_in:
         return "-"
-    return size_text(model.download_size) if model.download_size else UNKNOWN
+    return size_text(size) if size else UNKNOWN
 
 
 def _memory_text(requirement: Requirement) -> str:

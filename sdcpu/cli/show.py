@@ -12,6 +12,7 @@ import click
 
 from sdcpu.cli.options import json_option
 from sdcpu.cli.output import print_fields, print_json
+from sdcpu.cli.plan_text import licence_text
 from sdcpu.figures import size_text
 
 if TYPE_CHECKING:
@@ -84,7 +85,15 @@ def _model_fields(model: Model, located: Mapping[ModelFile, Path | None]) -> lis
         ("name", model.name),
         ("good for", model.summary),
         ("kind", f"{model.kind}, family {model.family or 'unknown until downloaded'}"),
-        ("licence", model.license + (", to be accepted on the hub" if model.gated else "")),
+        ("licence", licence_text(model)),
+    ]
+    fields += [
+        (
+            "quantisation",
+            f"-m {each.name}: {size_text(each.download_size)} with all its parts"
+            + (", shown here" if each.files == model.files else ""),
+        )
+        for each in model.variants
     ]
     if model.kind in ("image", "video"):
         fields.append(("defaults", f"{defaults.pop('width')}x{defaults.pop('height')}"))

@@ -45,6 +45,7 @@ LAYERS = (
         "accel",
         "default_model",
         "tuning",
+        "variants",
     },
     {"process", "child", "crash_report"},
     {

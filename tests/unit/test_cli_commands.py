@@ -130,7 +130,7 @@ def test_a_machine_that_is_too_small(
     monkeypatch.setenv("SDCPU_MEMORY_LIMIT", "3 GB")
     assert run(["models", "--requirements"]) == 0
     captured = capsys.readouterr()
-    (line,) = [line for line in captured.out.splitlines() if line.startswith("qwen-image ")]
+    (line,) = [line for line in captured.out.splitlines() if line.startswith("qwen-image:q2_k ")]
     assert " GB !" in line
     assert "! does not fit" in captured.err
 
