@@ -71,7 +71,7 @@ class Family:
     guidance: float = 3.5
     """Distilled guidance; without effect outside FLUX."""
     sampler: str = "euler_a"
-    """A name of `sdcpu.images.SAMPLERS`."""
+    """A name of `sdcpu.sampling.SAMPLERS`."""
     flow_shift: float | None = None
     """Shift of flow-matching models; None: the engine's own."""
     video: bool = False

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sdcpu.errors import InvalidRequestError
+from sdcpu.sampling import SAMPLERS, SCHEDULERS, Cache, Seamless, check_sigmas
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,18 +19,6 @@ if TYPE_CHECKING:
 Quality = Literal["draft", "balanced", "best"]
 Decoder = Literal["auto", "tiny", "full"]
 PreviewKind = Literal["none", "proj", "tae", "auto"]
-
-SAMPLERS = (
-    *("euler", "euler_a", "heun", "dpm2", "dpm++2s_a", "dpm++2m", "dpm++2mv2", "ipndm", "ipndm_v"),
-    *("lcm", "ddim_trailing", "tcd", "res_multistep", "res_2s", "er_sde"),
-)
-"""Sampler names, in the engine's order (enum sample_method_t of stable-diffusion.h)."""
-
-SCHEDULERS = (
-    *("discrete", "karras", "exponential", "ays", "gits", "sgm_uniform", "simple", "smoothstep"),
-    *("kl_optimal", "lcm", "bong_tangent"),
-)
-"""Scheduler names, in the engine's order (enum scheduler_t of stable-diffusion.h)."""
 
 MAX_SIDE = 8192
 """Pixels; a larger picture would not fit any memory we know of."""
@@ -89,6 +78,14 @@ class ImageRequest:
     """LoRA files and their weights."""
     clip_skip: int | None = None
     """Layers of the text encoder to leave out from the end, 1 to 12."""
+    sigmas: tuple[float, ...] = ()
+    """Noise levels to go down through, ending with 0; they take the place of the scheduler."""
+    eta: float | None = None
+    """How much fresh noise the sampler adds, 0 to 1, where it can (`sampling.ETA_SAMPLERS`)."""
+    cache: Cache = "auto"
+    """What may stand in for some of the steps."""
+    seamless: Seamless = "none"
+    """Edges that are to fit together, for patterns: "x" is left to right, "y" top to bottom."""
     decoder: Decoder = "auto"
     """"tiny" is fast and small, "full" is exact, "auto" takes what the plan finds right."""
     preview: PreviewKind = "none"
@@ -117,6 +114,16 @@ class ImageRequest:
         _check_choice("sampler", self.sampler, SAMPLERS)
         _check_choice("scheduler", self.scheduler, SCHEDULERS)
         _check_choice("quality", self.quality, get_args(Quality))
+        _check_number("eta", self.eta, 0, 1)
+        _check_choice("step cache", self.cache, get_args(Cache))
+        _check_choice("seamless", self.seamless, get_args(Seamless))
+        check_sigmas(self.sigmas)
+        if self.sigmas and self.steps not in (None, len(self.sigmas) - 1):
+            raise InvalidRequestError(
+                f"{len(self.sigmas)} noise levels are {len(self.sigmas) - 1} steps, "
+                f"not {self.steps}.",
+                hint="Leave the steps out.",
+            )
         _check_choice("decoder", self.decoder, get_args(Decoder))
         _check_choice("preview", self.preview, get_args(PreviewKind))
         for path, weight in self.loras:

@@ -58,6 +58,8 @@ def engine_load(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> L
         diffusion_conv_direct=plan.diffusion_conv_direct,
         vae_conv_direct=plan.vae_conv_direct,
         decode_only=request.init_image is None and not request.ref_images,
+        seamless_horizontally=request.seamless in ("x", "both"),
+        seamless_vertically=request.seamless in ("y", "both"),
         tiny_decoder_for_preview_only=tiny_preview and plan.decoder == "full",
     )
 
@@ -148,6 +150,9 @@ def engine_job(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> Ge
         seed=_given(request.seed),
         count=request.count,
         flow_shift=plan.model.defaults.flow_shift,
+        sigmas=request.sigmas,
+        eta=request.eta,
+        cache=request.cache,
         clip_skip=-1 if request.clip_skip is None else request.clip_skip,
         strength=request.strength,
         init_image=_input(request.init_image, _INIT, size),

@@ -60,6 +60,8 @@ class Conditions:
     """Whether a ControlNet looks on at every step."""
     references: int = 0
     """Reference pictures of an editing model."""
+    cache: str = "off"
+    """Step cache, which leaves some of the passes out."""
     flash_attention: bool = False
     diffusion_conv_direct: bool = False
     vae_conv_direct: bool = False
@@ -161,6 +163,8 @@ def _work(conditions: Conditions) -> dict[str, tuple[str, int, int]]:
         f"loras {conditions.loras} control {conditions.control:d} refs {conditions.references}"
         f"{' previews' if conditions.tiny_preview else ''}"
     )
+    if conditions.cache != "off":
+        sample += f" cache {conditions.cache}"
     decode = (
         f"{conditions.decoder} direct {conditions.vae_conv_direct:d} tile {conditions.tile_size}"
     )

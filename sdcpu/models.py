@@ -66,9 +66,9 @@ class Defaults:
     guidance: float = 3.5
     """Distilled guidance; without effect outside FLUX."""
     sampler: str = "euler_a"
-    """A name of `sdcpu.images.SAMPLERS`."""
+    """A name of `sdcpu.sampling.SAMPLERS`."""
     scheduler: str = "discrete"
-    """A name of `sdcpu.images.SCHEDULERS`."""
+    """A name of `sdcpu.sampling.SCHEDULERS`."""
     flow_shift: float | None = None
     """Shift of flow-matching models; None: the engine's own."""
     clip_skip: int | None = None

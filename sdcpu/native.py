@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sdcpu.errors import BuildUnusableError, InvalidRequestError, ModelFileError, ModelLoadError
-from sdcpu.images import SAMPLERS, SCHEDULERS
 from sdcpu.protocol import PREDICTIONS, GenerateSettings, LoadSettings, Pixels
+from sdcpu.sampling import SAMPLERS, SCHEDULERS
 
 PREVIEWS = ("none", "proj", "tae")
 """In the engine's order (enum preview_t)."""
@@ -43,6 +43,8 @@ _LORA_AT_RUNTIME = 2
 the rounding when a LoRA was merged in and taken out again."""
 _CARDS = (1, 2)
 """enum ggml_backend_dev_type: cards with memory of their own, and with the processor's."""
+_CACHE_MODES = {"off": 0, "easycache": 1, "ucache": 2, "spectrum": 6}
+"""enum sd_cache_mode_t."""
 _PROMPT_WEIGHT = re.compile(r":([+-]?[.\d]+)\)")
 """A weight as the engine finds it (re_attention in its util.cpp); it is read with std::stof."""
 
@@ -112,6 +114,13 @@ def image_parameters(native: Any, settings: GenerateSettings, seed: int) -> Any:
     )
     if settings.flow_shift is not None:
         fill(sampling, flow_shift=settings.flow_shift)
+    if settings.eta is not None:
+        fill(sampling, eta=settings.eta)
+    if settings.sigmas:
+        count = len(settings.sigmas)
+        sigmas = (ctypes.c_float * count)(*settings.sigmas)
+        fill(sampling, custom_sigmas=sigmas, custom_sigmas_count=count)
+    fill(parameters.cache, mode=_CACHE_MODES[settings.cache])
     fill(sampling.guidance, txt_cfg=settings.cfg_scale, distilled_guidance=settings.guidance)
     if settings.tile_size:
         size = settings.tile_size

@@ -20,11 +20,10 @@ from sdcpu.measurements import Conditions, Measurements, format_duration
 from sdcpu.memory import MemoryEstimate, main_tensor_type
 from sdcpu.quality import fill_request
 from sdcpu.registry import FileRole, Model, ModelFile
+from sdcpu.sampling import TWO_PASS_SAMPLERS
 from sdcpu.tuning import Tuning
 from sdcpu.weights import WeightsHeader
 
-TWO_PASS_SAMPLERS = frozenset({"heun", "dpm2", "dpm++2s_a", "res_2s"})
-"""Samplers that ask the model twice for every step."""
 _PREVIEW_REASONS = {
     "tae": "Previews are decoded by the tiny decoder, which takes a little time at every step.",
     "proj": "Previews are rough: latents seen as colours, which costs no time.",
@@ -259,6 +258,7 @@ def _conditions(
         count=request.count,
         loras=len(request.loras) + sum(f.role is FileRole.LORA for f in scene.model.files),
         control=way.control,
+        cache=request.cache,
         references=way.references,
         flash_attention=way.flash_attention,
         diffusion_conv_direct=way.diffusion_conv_direct,

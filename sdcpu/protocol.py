@@ -91,13 +91,19 @@ class GenerateSettings:
     guidance: float
     """Distilled guidance (FLUX); without effect elsewhere."""
     sampler: str
-    """A name of `sdcpu.images.SAMPLERS`."""
+    """A name of `sdcpu.sampling.SAMPLERS`."""
     scheduler: str
-    """A name of `sdcpu.images.SCHEDULERS`."""
+    """A name of `sdcpu.sampling.SCHEDULERS`."""
     seed: int
     """Of the first picture; the following count up. 0 to 2**63 - 1."""
     count: int = 1
     flow_shift: float | None = None
+    sigmas: tuple[float, ...] = ()
+    """Noise levels in place of the scheduler's; empty: the scheduler's."""
+    eta: float | None = None
+    """None: as it suits the sampler."""
+    cache: str = "off"
+    """A value of `sdcpu.sampling.Cache` but "auto"."""
     clip_skip: int = -1
     """-1: as the family wants."""
     strength: float = 0.75

@@ -14,6 +14,8 @@ from typing import Any
 from sdcpu.families import FAMILIES
 from sdcpu.images import MAX_SIDE, ImageRequest
 from sdcpu.registry import Model
+from sdcpu.sampling import check_eta
+from sdcpu.step_cache import choose_cache
 
 FEW_STEPS = 8
 """Models whose default is at most this were distilled for few steps (LCM, Turbo): a draft keeps
@@ -58,14 +60,23 @@ def fill_request(request: ImageRequest, model: Model) -> FilledRequest:
     (384, 10, (512, 512))
     """
     preset = _preset(request, model)
+    if request.sigmas:
+        request = replace(request, steps=len(request.sigmas) - 1)
     values, changes = _values(request, model, preset)
+    check_eta(request.eta, values["sampler"])
+    values["cache"], cache_reason = choose_cache(
+        "off" if (request.quality, request.cache) == ("best", "auto") else request.cache,
+        model.family,
+        values["sampler"],
+        values["steps"],
+    )
     asked = _asked_size(request, model, preset)
     if asked != _usual_size(model) and request.width is None and request.height is None:
         changes.append(f"{_text(asked)} instead of {_text(_usual_size(model))}")
     wanted = _draft_size(asked, model, preset) if _may_shrink(request) else asked
     drawn = rounded_size(wanted, model)
     upscale_to = asked if drawn[0] * drawn[1] < asked[0] * asked[1] and wanted != asked else None
-    reasons = []
+    reasons = [cache_reason] if cache_reason else []
     if upscale_to:
         changes.append(f"drawn at {_text(drawn)} and enlarged to {_text(asked)}")
     elif (drawn := rounded_size(asked, model)) != asked:

@@ -18,8 +18,8 @@ from typing import IO, cast
 
 from sdcpu import ImageGenerator
 from sdcpu.catalog import Catalog
-from sdcpu.images import SAMPLERS, SCHEDULERS
 from sdcpu.jobs import engine_job, engine_load
+from sdcpu.sampling import SAMPLERS, SCHEDULERS
 from sdcpu.settings import load_settings
 
 MOST_PERCENT = 2.0

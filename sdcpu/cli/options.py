@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
 from sdcpu.errors import SettingsError
+from sdcpu.sampling import Cache, Seamless
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -69,8 +70,25 @@ def request_options(command: Decorated) -> Decorated:
         _option("--negative", metavar="TEXT", help="What not to show; needs --cfg above 1."),
         _option("--cfg", **number, help="How strongly to follow the prompt; 1 is fastest."),
         _option("--guidance", **number, help="The same for FLUX models."),
-        _option("--sampler", metavar="NAME", help="How steps are made: euler, euler_a, lcm, …"),
-        _option("--scheduler", metavar="NAME", help="How steps are spaced: discrete, karras, …"),
+        _option("--sampler", metavar="NAME", help="How steps are made: see 'sdcpu samplers'."),
+        _option("--scheduler", metavar="NAME", help="How steps are spaced: see there, too."),
+        _option(
+            "--sigmas",
+            callback=_sigmas,
+            metavar="A,B,…,0",
+            help="Noise levels to go through, in place of steps and scheduler.",
+        ),
+        _option("--eta", **number, help="Fresh noise at every step, 0 to 1, where a sampler can."),
+        _option(
+            "--cache",
+            type=click.Choice(get_args(Cache)),
+            help="Skip steps that change little: faster, another picture.",
+        ),
+        _option(
+            "--seamless",
+            type=click.Choice(get_args(Seamless)),
+            help="Let left and right (x), top and bottom (y) or both fit together.",
+        ),
         _option("--clip-skip", **whole, help="Layers of the text encoder to leave out."),
         _option(
             "--decoder",
@@ -158,6 +176,16 @@ def _size(_ctx: click.Context, _option: click.Parameter, text: str | None) -> in
         raise click.BadParameter(f"{error.message} {error.hint}") from error
 
 
+def _sigmas(
+    _ctx: click.Context, _option: click.Parameter, text: str | None
+) -> tuple[float, ...] | None:
+    """Read noise levels, written like "14.6,7.1,0"."""
+    try:
+        return None if text is None else tuple(float(sigma) for sigma in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no list of numbers such as 14.6,7.1,0.") from error
+
+
 def _loras(
     _ctx: click.Context, _option: click.Parameter, texts: tuple[str, ...]
 ) -> tuple[tuple[str, float], ...]:
@@ -189,7 +217,8 @@ _FIELDS = {
 
 _REQUEST_OPTIONS = (
     *("width", "height", "quality", "steps", "seed", "count", "negative", "cfg", "guidance"),
-    *("sampler", "scheduler", "clip_skip", "decoder", "lora", "init", "strength", "mask"),
+    *("sampler", "scheduler", "sigmas", "eta", "cache", "seamless", "clip_skip", "decoder"),
+    *("lora", "init", "strength", "mask"),
     *("control", "control_strength", "ref"),
 )
 

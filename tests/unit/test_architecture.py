@@ -21,6 +21,7 @@ LAYERS = (
     {"binding", "errors", "figures", "instruction_sets", "whole_file"},
     {"events", "images", "recipe", "inputs", "settings", "tensors", "native"}
     | {"templates", "wildcards", "styles"}
+    | {"sampling", "step_cache"}
     | {"hardware", "gpus", "kernels", "measurements", "protocol", "stopwatch"}
     | {
         "registry",

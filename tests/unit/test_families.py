@@ -9,8 +9,8 @@ import pytest
 from sdcpu.errors import ModelFileError
 from sdcpu.families import FAMILIES, PART_FAMILIES, Family, FileRole
 from sdcpu.identification import Identified, identify, missing_parts
-from sdcpu.images import SAMPLERS
 from sdcpu.models import Defaults, family_defaults
+from sdcpu.sampling import SAMPLERS
 from sdcpu.tensors import TensorInfo
 from sdcpu.weights import WeightsHeader, read_header
 from tests.checkpoints import CHECKPOINTS

@@ -36,8 +36,8 @@ def test_the_models_defaults_fill_what_is_open() -> None:
 
 
 def test_nothing_changed_needs_no_reason() -> None:
-    assert fill_request(ImageRequest(prompt=""), SLOW).reasons == ()
-    balanced = ImageRequest(prompt="", quality="balanced")
+    assert fill_request(ImageRequest(prompt="", cache="off"), SLOW).reasons == ()
+    balanced = ImageRequest(prompt="", quality="balanced", cache="off")
     assert fill_request(balanced, SLOW).reasons == ()
 
 
@@ -145,7 +145,7 @@ def test_sizes_are_rounded_and_it_is_said(
     family: str, asked: tuple[int, int], drawn: tuple[int, int]
 ) -> None:
     model = replace(SLOW, family=family)
-    request = ImageRequest(prompt="", width=asked[0], height=asked[1])
+    request = ImageRequest(prompt="", width=asked[0], height=asked[1], cache="off")
     result = fill_request(request, model)
     assert (result.request.width, result.request.height) == drawn
     (reason,) = result.reasons
