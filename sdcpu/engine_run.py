@@ -19,6 +19,7 @@ from sdcpu.plan import EnginePlan
 from sdcpu.process import EngineProcess
 from sdcpu.protocol import Drawn, Finished, Generate, Load, Previewed, Quantize, Reached, Started
 from sdcpu.settings import child_environment
+from sdcpu.start_pictures import lay_out
 from sdcpu.stopwatch import Stopwatch
 
 
@@ -74,7 +75,8 @@ class EngineRun:
             CancelledError: `cancel` was called.
             EngineError: the engine failed.
         """
-        job = engine_job(plan, located)
+        pictures = lay_out(plan.request, plan.canvas)
+        job = engine_job(plan, located, pictures)
         process = self._running(plan.build, plan.kernels)
         watch = Stopwatch(pictures=plan.request.count, expected=plan.stage_seconds)
         stage_seconds: dict[str, float] = {}
@@ -90,6 +92,7 @@ class EngineRun:
                     self.pictures_done += 1
                     yield finished_picture(
                         plan,
+                        pictures,
                         answer.pixels,
                         index=self.pictures_done - 1,
                         seed=answer.seed,

@@ -36,6 +36,7 @@ from sdcpu.plan import EnginePlan, with_reason, words_note
 from sdcpu.plan import make_plan as decide
 from sdcpu.proving import prove_with_new_driver
 from sdcpu.settings import Settings, load_settings, parse_size
+from sdcpu.start_pictures import start_size
 from sdcpu.styles import apply_styles, load_styles, note_styles
 from sdcpu.tuning import Tuning, Tunings, circumstances_of
 from sdcpu.variants import plan_variant
@@ -293,6 +294,7 @@ class ImageGenerator:
             tuning=self._tuning or remembered.find(circumstances_of(hardware, build)),
             missing_files=[file for file, path in located.items() if path is None],
             card=self._engines.card(build),
+            start=start_size(request),
         )
 
     def _fetched(self, choice: Choice) -> Generator[DownloadProgress, None, Choice]:

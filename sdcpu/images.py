@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 Quality = Literal["draft", "balanced", "best"]
 Decoder = Literal["auto", "tiny", "full"]
 PreviewKind = Literal["none", "proj", "tae", "auto"]
+Fit = Literal["fit", "crop", "pad"]
+ControlStep = Literal["none", "canny"]
+Extension = tuple[int, int, int, int]
+"""Pixels at the left, top, right and bottom."""
 
 MAX_SIDE = 8192
 """Pixels; a larger picture would not fit any memory we know of."""
@@ -65,11 +69,27 @@ class ImageRequest:
     init_image: ImageSource | None = None
     """Start from this picture (img2img)."""
     mask_image: ImageSource | None = None
-    """Paint only where this picture is white (inpainting)."""
-    strength: float = 0.75
-    """How far to go from the init image, 0 (keep it) to 1 (ignore it)."""
+    """Paint only where this picture is white, or transparent (inpainting).
+
+    Where it is black, the init image's pixels stay exactly as they are.
+    """
+    strength: float | None = None
+    """How far to go from the init image, 0 (keep it) to 1 (ignore it).
+
+    None: 1 where only a part is painted over an extension, else 0.75.
+    """
+    extension: Extension = (0, 0, 0, 0)
+    """Pixels to add to the init image at the left, top, right and bottom (outpainting)."""
+    fit: Fit | None = None
+    """How a picture of other proportions than width and height is used.
+
+    "fit": the whole of it, and the result takes its proportions; "crop": its middle; "pad": the
+    whole of it, and the rest is painted. None: "fit" where width or height is open, else "crop".
+    """
     control_image: ImageSource | None = None
     """What a ControlNet looks at."""
+    control_step: ControlStep = "none"
+    """What is done to the control picture first: "canny" finds the edges of a photograph."""
     control_strength: float = 0.9
     """0 to 10."""
     ref_images: tuple[ImageSource, ...] = ()
@@ -126,13 +146,13 @@ class ImageRequest:
             )
         _check_choice("decoder", self.decoder, get_args(Decoder))
         _check_choice("preview", self.preview, get_args(PreviewKind))
+        _check_choice("fit", self.fit, get_args(Fit))
+        _check_choice("control step", self.control_step, get_args(ControlStep))
         for path, weight in self.loras:
             _check_text("LoRA name", path)
             _check_number(f"weight of LoRA {path}", weight, -10, 10)
-        if self.mask_image is not None and self.init_image is None:
-            raise InvalidRequestError(
-                "A mask needs a picture to paint on.", hint="Give the picture too: --init FILE."
-            )
+        _check_extension(self.extension)
+        _check_company(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -230,4 +250,33 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value is not None and value not in choices:
         raise InvalidRequestError(
             f"There is no {name} {value!r}.", hint=f"Choose one of: {', '.join(choices)}."
+        )
+
+
+def _check_extension(extension: object) -> None:
+    sides = extension if isinstance(extension, tuple) else ()
+    if len(sides) != 4 or not all(type(side) is int and 0 <= side <= MAX_SIDE for side in sides):
+        raise InvalidRequestError(
+            f"The extension is {extension!r}; it must be four whole numbers from 0 to {MAX_SIDE}: "
+            "pixels at the left, top, right and bottom."
+        )
+
+
+def _check_company(request: ImageRequest) -> None:
+    """Refuse what means nothing without a picture beside it."""
+    if request.init_image is None:
+        for name, given in (
+            ("mask", request.mask_image is not None),
+            ("strength", request.strength is not None),
+            ("extension", any(request.extension)),
+        ):
+            if given:
+                article = "An" if name == "extension" else "A"
+                raise InvalidRequestError(
+                    f"{article} {name} needs a picture to paint on.",
+                    hint="Give the picture too: --init FILE.",
+                )
+    if request.control_image is None and request.control_step != "none":
+        raise InvalidRequestError(
+            "There is no control picture to find edges in.", hint="Give one: --control FILE."
         )

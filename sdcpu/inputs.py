@@ -1,7 +1,9 @@
-"""The pictures that a request brings along, read and brought to the size that is drawn."""
+"""The pictures that a request brings along, read as they are meant to be seen."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sdcpu.errors import InvalidRequestError
@@ -12,28 +14,62 @@ if TYPE_CHECKING:
 
     from sdcpu.images import ImageSource
 
+MASK = "mask"
 MAX_INPUT_PIXELS = 100_000_000
 """A larger picture is refused before it is decoded: it would need more than 300 MB."""
+_ORIENTATION = 0x0112
+"""The EXIF tag of the camera's rotation."""
 
 
-def read_picture(
-    source: ImageSource, what: str, *, size: tuple[int, int] | None = None, mask: bool = False
-) -> Pixels:
-    """Read a picture the way the engine takes it.
+def read_picture(source: ImageSource, what: str) -> Image:
+    """Read a picture in RGB, as it is meant to be seen.
 
-    The camera's rotation is applied. With a size, the picture is scaled to cover it and its middle
-    is kept. A mask becomes one channel: white is where to paint; of a picture with transparency,
-    the transparent part is where to paint.
+    The camera's rotation is applied; what is transparent becomes white, as on a page.
 
     Raises:
         InvalidRequestError: it cannot be read, or is too large; the message says which.
     """
     from PIL import ImageOps
 
-    image = ImageOps.exif_transpose(_opened(source, what))
-    image = _mask(image) if mask else _on_white(image)
-    if size is not None and image.size != size:
-        image = ImageOps.fit(image, size)
+    return _on_white(ImageOps.exif_transpose(_opened(source, what)))
+
+
+def read_mask(source: ImageSource, size: tuple[int, int]) -> Image:
+    """Read a mask for a picture of this width and height, in one channel: white is where to paint.
+
+    Of a picture with transparency, the transparent part is where to paint.
+
+    Raises:
+        InvalidRequestError: it cannot be read, or has another size.
+    """
+    from PIL import ImageOps
+
+    mask = _mask(ImageOps.exif_transpose(_opened(source, MASK)))
+    if mask.size != size:
+        raise InvalidRequestError(
+            f"The mask has {mask.width}x{mask.height} pixels, the picture {size[0]}x{size[1]}.",
+            hint="Make the mask as large as the picture.",
+        )
+    return mask
+
+
+def picture_size(source: ImageSource, what: str) -> tuple[int, int]:
+    """Width and height of a picture as it is meant to be seen; its pixels are not decoded.
+
+    Raises:
+        InvalidRequestError: it cannot be read, or is too large.
+    """
+    from PIL import Image
+
+    if isinstance(source, Image.Image):
+        return _seen_size(source)
+    with _translated(source, what), Image.open(source) as image:
+        _check_size(image, what)
+        return _seen_size(image)
+
+
+def pixels_of(image: Image) -> Pixels:
+    """Turn a picture into what the engine takes."""
     return Pixels(
         width=image.width,
         height=image.height,
@@ -46,31 +82,48 @@ def _opened(source: ImageSource, what: str) -> Image:
     from PIL import Image
 
     if isinstance(source, Image.Image):
-        return _checked(source, what)
+        return _decoded(source, what)
+    with _translated(source, what), Image.open(source) as image:
+        return _decoded(image, what)
+
+
+@contextmanager
+def _translated(source: ImageSource, what: str) -> Iterator[None]:
+    """Turn what Pillow raises into an error of ours."""
+    from PIL import Image
+
     try:
-        with Image.open(source) as image:
-            return _checked(image, what)
+        yield
+    except InvalidRequestError:
+        raise
     except FileNotFoundError as error:
         raise InvalidRequestError(f"There is no file {source} to use as {what}.") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        if isinstance(error, InvalidRequestError):
-            raise
         raise InvalidRequestError(
             f"{source} cannot be used as {what}: {error}.",
             hint="Give an undamaged PNG, JPEG or WebP picture.",
         ) from error
 
 
-def _checked(image: Image, what: str) -> Image:
-    """The picture, decoded; its size is checked before."""
+def _decoded(image: Image, what: str) -> Image:
+    _check_size(image, what)
+    image.load()
+    return image
+
+
+def _check_size(image: Image, what: str) -> None:
     if image.width * image.height > MAX_INPUT_PIXELS:
         raise InvalidRequestError(
             f"The {what} has {image.width}x{image.height} pixels; "
             f"at most {MAX_INPUT_PIXELS // 1_000_000} million are taken.",
             hint="Make it smaller first.",
         )
-    image.load()
-    return image
+
+
+def _seen_size(image: Image) -> tuple[int, int]:
+    """The size after the camera's rotation: half of its eight values change the sides."""
+    turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    return (image.height, image.width) if turned else image.size
 
 
 def _on_white(image: Image) -> Image:

@@ -11,9 +11,11 @@ from sdcpu.errors import InvalidRequestError
 from sdcpu.events import Preview, Progress
 from sdcpu.families import FAMILIES, FileRole
 from sdcpu.images import GeneratedImage, ImageRequest
-from sdcpu.inputs import read_picture
+from sdcpu.inputs import pixels_of, read_picture
 from sdcpu.models import Model, ModelFile
 from sdcpu.protocol import GenerateSettings, LoadSettings, LoraFile, Pixels, Previewed, Reached
+from sdcpu.quality import USUAL_STRENGTH
+from sdcpu.start_pictures import StartPictures, check_pictures, reference_name
 from sdcpu.stopwatch import Stopwatch
 from sdcpu.weights import read_header
 
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 RECIPE_VERSION = 1
 """Of the JSON in pictures; a higher one may hold what we do not know."""
 
-_INIT, _MASK, _CONTROL = "init image", "mask", "control picture"
-"""What the pictures of a request are called in messages."""
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _NOT_IN_RECIPES = {
     "count",
@@ -82,14 +82,7 @@ def check_inputs(request: ImageRequest, model: Model) -> None:
         raise InvalidRequestError(
             f"{model.name} has no tiny decoder for previews.", hint='Use preview "proj".'
         )
-    for source, what in (
-        (request.init_image, _INIT),
-        (request.mask_image, _MASK),
-        (request.control_image, _CONTROL),
-        *((image, _reference(number)) for number, image in enumerate(request.ref_images, 1)),
-    ):
-        if source is not None:
-            read_picture(source, what)
+    check_pictures(request)
     for name, _weight in request.loras:
         read_header(Path(name))
 
@@ -129,19 +122,22 @@ def weights_of_loras(request: ImageRequest) -> int:
     return sum(read_header(Path(name)).weights_size for name, _weight in request.loras)
 
 
-def engine_job(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> GenerateSettings:
+def engine_job(
+    plan: EnginePlan, located: Mapping[ModelFile, Path | None], pictures: StartPictures
+) -> GenerateSettings:
     """Turn a plan, whose request has every value and a seed, into the engine's settings.
+
+    `pictures` are the ones that the request brought along, laid out as the plan says.
 
     Raises:
         InvalidRequestError: a picture of the request cannot be read.
     """
     request = plan.request
-    size = (_given(request.width), _given(request.height))
     return GenerateSettings(
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
-        width=size[0],
-        height=size[1],
+        width=_given(request.width),
+        height=_given(request.height),
         steps=_given(request.steps),
         cfg_scale=_given(request.cfg_scale),
         guidance=_given(request.guidance),
@@ -154,13 +150,14 @@ def engine_job(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> Ge
         eta=request.eta,
         cache=request.cache,
         clip_skip=-1 if request.clip_skip is None else request.clip_skip,
-        strength=request.strength,
-        init_image=_input(request.init_image, _INIT, size),
-        mask_image=_input(request.mask_image, _MASK, size, mask=True),
-        control_image=_input(request.control_image, _CONTROL, size),
+        strength=USUAL_STRENGTH if request.strength is None else request.strength,
+        init_image=_pixels(pictures.init),
+        mask_image=_pixels(pictures.mask),
+        control_image=_pixels(pictures.control),
         control_strength=request.control_strength,
+        control_canny=request.control_step == "canny",
         ref_images=tuple(
-            read_picture(image, _reference(number))
+            pixels_of(read_picture(image, reference_name(number)))
             for number, image in enumerate(request.ref_images, 1)
         ),
         loras=(*_loras_of_model(located), *_loras_of_request(request)),
@@ -170,10 +167,18 @@ def engine_job(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> Ge
 
 
 def finished_picture(
-    plan: EnginePlan, pixels: Pixels, *, index: int, seed: int, seconds: float
+    plan: EnginePlan,
+    pictures: StartPictures,
+    pixels: Pixels,
+    *,
+    index: int,
+    seed: int,
+    seconds: float,
 ) -> GeneratedImage:
-    """Wrap the engine's pixels; a draft is enlarged to the size that was asked for."""
+    """Wrap the engine's pixels, cut as the plan says, or enlarged to the size asked for."""
     image = picture(pixels)
+    if plan.canvas is not None:
+        image = plan.canvas.finished(image, pictures.init, pictures.mask)
     width, height = plan.upscale_to or image.size
     if plan.upscale_to:
         from PIL.Image import Resampling
@@ -224,14 +229,16 @@ def recipe_of(request: ImageRequest, plan: EnginePlan) -> dict[str, Any]:
     from sdcpu import __version__
 
     recipe = {
-        field.name: getattr(request, field.name)
+        field.name: _listed(getattr(request, field.name))
         for field in fields(request)
         if field.name not in _NOT_IN_RECIPES and getattr(request, field.name) is not None
     }
-    recipe["loras"] = [list(lora) for lora in request.loras]
     for name in ("init_image", "mask_image", "control_image"):
         if isinstance(getattr(request, name), str | Path):
             recipe[name] = str(Path(getattr(request, name)).absolute())
+    paths = [image for image in request.ref_images if isinstance(image, str | Path)]
+    if len(paths) == len(request.ref_images):
+        recipe["ref_images"] = [str(Path(path).absolute()) for path in paths]
     return recipe | {
         "decoder": plan.decoder,
         "model": plan.model.name,
@@ -255,7 +262,11 @@ def request_fields(recipe: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(recipe.get("prompt"), str):
         raise InvalidRequestError("The recipe has no prompt.")
     names = {field.name for field in fields(ImageRequest)}
-    found = {name: value for name, value in recipe.items() if name in names}
+    found = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in recipe.items()
+        if name in names
+    }
     if "loras" in found:
         try:
             found["loras"] = tuple((str(path), float(weight)) for path, weight in found["loras"])
@@ -264,8 +275,9 @@ def request_fields(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _reference(number: int) -> str:
-    return f"reference picture {number}"
+def _listed(value: object) -> object:
+    """The value as JSON will give it back."""
+    return [_listed(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _given(value: Any) -> Any:
@@ -274,8 +286,8 @@ def _given(value: Any) -> Any:
     return value
 
 
-def _input(source: Any, what: str, size: tuple[int, int], *, mask: bool = False) -> Pixels | None:
-    return None if source is None else read_picture(source, what, size=size, mask=mask)
+def _pixels(image: Image | None) -> Pixels | None:
+    return None if image is None else pixels_of(image)
 
 
 def _loras_of_model(located: Mapping[ModelFile, Path | None]) -> Iterator[LoraFile]:

@@ -102,7 +102,7 @@ def image_parameters(native: Any, settings: GenerateSettings, seed: int) -> Any:
         auto_resize_ref_image=True,
         init_image=_image(native, settings.init_image),
         mask_image=_image(native, settings.mask_image),
-        control_image=_image(native, settings.control_image),
+        control_image=_control(native, settings),
         control_strength=settings.control_strength,
     )
     sampling = parameters.sample_params
@@ -141,6 +141,8 @@ def check_request(settings: GenerateSettings, loaded: LoadSettings) -> None:
         raise InvalidRequestError("The engine takes pictures with three channels only.")
     if settings.mask_image is not None and settings.mask_image.channels != 1:
         raise InvalidRequestError("The engine takes a mask with one channel only.")
+    if settings.control_canny and settings.control_image is None:
+        raise InvalidRequestError("There is no control picture to find edges in.")
     if loaded.decode_only and (settings.init_image is not None or settings.ref_images):
         raise InvalidRequestError("The model was loaded without its encoder for pictures.")
     for name, value, choices in (
@@ -281,6 +283,15 @@ def _image(native: Any, pixels: Pixels | None) -> Any:
             channel=pixels.channels,
             data=ctypes.cast(data, ctypes.POINTER(ctypes.c_uint8)),
         )
+    return image
+
+
+def _control(native: Any, settings: GenerateSettings) -> Any:
+    """The control picture, or the edges in it: white lines on black, as ControlNets learn them."""
+    image = _image(native, settings.control_image)
+    if settings.control_canny:
+        high, low, weak, strong, dark_lines = 0.08, 0.08, 0.8, 1.0, False  # as sd-cli does
+        native.preprocess_canny(image, high, low, weak, strong, dark_lines)
     return image
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from sdcpu.buffers import Decoder
 from sdcpu.builds import Build
+from sdcpu.canvas import Canvas, Size
 from sdcpu.demo import unknown_words_note
 from sdcpu.errors import InvalidRequestError
 from sdcpu.figures import size_text
@@ -54,6 +55,8 @@ class EnginePlan:
     """Decode in tiles of this many latent pixels; 0: in one piece."""
     upscale_to: tuple[int, int] | None
     """Enlarge the drawn picture to this width and height; None: leave it."""
+    canvas: Canvas | None = None
+    """Where the picture lies that the request brought along; None: it brought none."""
     files: tuple[ModelFile, ...]
     """The model's files, in the order in which they are downloaded."""
     download_size: int
@@ -92,6 +95,7 @@ def make_plan(
     tuning: Tuning | None = None,
     missing_files: Collection[ModelFile] = (),
     card: Gpu | None = None,
+    start: Size | None = None,
 ) -> EnginePlan:
     """Decide how to make the picture that a request asks for.
 
@@ -111,6 +115,7 @@ def make_plan(
         tuning: What was measured to be the fastest on this machine.
         missing_files: Files that must be downloaded first.
         card: What a build for cards computes on; None for a build for the processor.
+        start: Width and height of the picture that the request starts from, or follows.
 
     Raises:
         InvalidRequestError: the model cannot do what is asked for.
@@ -121,7 +126,7 @@ def make_plan(
             f"{model.name} cannot draw: it is of the kind {model.kind.replace('_', ' ')!r}.",
             hint="sdcpu models lists the ones that draw.",
         )
-    filled = fill_request(request, model)
+    filled = fill_request(request, model, start=start)
     room: Room
     if card is None:
         room = find_room(hardware, memory_limit, memory_held)
@@ -177,6 +182,7 @@ def make_plan(
         decoder=way.decoder,
         tile_size=way.tile_size,
         upscale_to=filled.upscale_to,
+        canvas=filled.canvas,
         files=model.files,
         download_size=sum(file.size or 0 for file in missing_files if not file.built_in),
         memory=memory,
@@ -273,6 +279,6 @@ def _passes(request: ImageRequest) -> int:
     """How often the diffusion model is asked for one picture."""
     steps = float(request.steps or 1)
     if request.init_image is not None:
-        steps = max(1.0, steps * request.strength)
+        steps = max(1.0, steps * (request.strength or 0))
     guided = 1 if request.cfg_scale == 1 else 2
     return round(steps) * guided * (2 if request.sampler in TWO_PASS_SAMPLERS else 1)

@@ -111,6 +111,8 @@ class GenerateSettings:
     mask_image: Pixels | None = None
     control_image: Pixels | None = None
     control_strength: float = 0.9
+    control_canny: bool = False
+    """Find the edges of the control picture first."""
     ref_images: tuple[Pixels, ...] = ()
     loras: tuple[LoraFile, ...] = ()
     tile_size: int = 0

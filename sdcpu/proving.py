@@ -33,6 +33,7 @@ from sdcpu.plan import make_plan
 from sdcpu.process import EngineProcess
 from sdcpu.protocol import Drawn, Finished, Generate, Load, Pixels
 from sdcpu.settings import Settings, child_environment
+from sdcpu.start_pictures import StartPictures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -185,8 +186,9 @@ def _show(build: Build, card: Gpu | None, settings: Settings) -> _Showing:
         check_devices(build, started)
         for _ in process.run(Load(settings=engine_load(small, located))):
             pass
-        picture, _ = _draw(process, Generate(settings=engine_job(small, located)))
-        job = Generate(settings=engine_job(large, located))
+        alone = StartPictures()
+        picture, _ = _draw(process, Generate(settings=engine_job(small, located, alone)))
+        job = Generate(settings=engine_job(large, located, alone))
         # The first one compiles and warms up what the second one uses.
         times = [_draw(process, job)[1]["sample"] for _ in range(2)]
         return _Showing(

@@ -104,8 +104,27 @@ def request_options(command: Decorated) -> Decorated:
         ),
         _option("--init", **picture, help="Start from this picture."),
         _option("--strength", **number, heading=STARTING_POINT, help="How far from it, 0 to 1."),
-        _option("--mask", **picture, help="Paint only where this picture is white."),
+        _option("--mask", **picture, help="Paint only where this is white, or transparent."),
+        _option(
+            "--extend",
+            callback=_extension,
+            heading=STARTING_POINT,
+            metavar="PIXELS",
+            help='Paint on beyond its edges: "128", or "left=128,right=64,top=32,bottom=0".',
+        ),
+        _option(
+            "--fit",
+            type=click.Choice(["fit", "crop", "pad"]),
+            heading=STARTING_POINT,
+            help="Where its proportions differ: shrink to fit, crop to the middle, pad the edges.",
+        ),
         _option("--control", **picture, help="Follow this picture's outlines (ControlNet)."),
+        _option(
+            "--control-step",
+            type=click.Choice(["none", "canny"]),
+            heading=STARTING_POINT,
+            help="What to do with it first; canny finds the edges of a photograph.",
+        ),
         _option("--control-strength", **number, heading=STARTING_POINT, help="How closely."),
         _option(
             "--ref", **picture, multiple=True, help="Edit this picture, with models that edit."
@@ -186,6 +205,24 @@ def _sigmas(
         raise click.BadParameter(f"{text!r} is no list of numbers such as 14.6,7.1,0.") from error
 
 
+def _extension(
+    _ctx: click.Context, _option: click.Parameter, text: str | None
+) -> tuple[int, int, int, int] | None:
+    """Read pixels for every side, written like "128" or "left=128,top=64"."""
+    if text is None:
+        return None
+    sides = dict.fromkeys(("left", "top", "right", "bottom"), 0)
+    for part in text.split(","):
+        side, equals, pixels = (word.strip() for word in part.rpartition("="))
+        if not pixels.isdecimal() or (equals and side not in sides) or (not equals and side):
+            raise click.BadParameter(
+                f"{part!r} says nothing; write 128 for all sides, or left=128,right=64."
+            )
+        sides |= dict.fromkeys([side] if equals else sides, int(pixels))
+    left, top, right, bottom = sides.values()
+    return left, top, right, bottom
+
+
 def _loras(
     _ctx: click.Context, _option: click.Parameter, texts: tuple[str, ...]
 ) -> tuple[tuple[str, float], ...]:
@@ -209,6 +246,7 @@ _FIELDS = {
     "cfg": "cfg_scale",
     "init": "init_image",
     "mask": "mask_image",
+    "extend": "extension",
     "control": "control_image",
     "ref": "ref_images",
     "lora": "loras",
@@ -219,7 +257,7 @@ _REQUEST_OPTIONS = (
     *("width", "height", "quality", "steps", "seed", "count", "negative", "cfg", "guidance"),
     *("sampler", "scheduler", "sigmas", "eta", "cache", "seamless", "clip_skip", "decoder"),
     *("lora", "init", "strength", "mask"),
-    *("control", "control_strength", "ref"),
+    *("extend", "fit", "control", "control_step", "control_strength", "ref"),
 )
 
 

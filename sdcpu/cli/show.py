@@ -71,11 +71,10 @@ def _show_picture(name: str) -> None:
 
     from sdcpu.cli.terminal_pictures import TerminalPictures, can_show_pictures
     from sdcpu.inputs import read_picture
-    from sdcpu.jobs import picture
 
     console = Console()
     if can_show_pictures(console):
-        TerminalPictures(console).show(picture(read_picture(name, "picture to show")))
+        TerminalPictures(console).show(read_picture(name, "picture to show"))
 
 
 def _model_fields(model: Model, located: Mapping[ModelFile, Path | None]) -> list[tuple[str, str]]:

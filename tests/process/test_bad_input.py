@@ -58,6 +58,12 @@ def cut_picture() -> None:
     Path("start.png").write_bytes(whole[: len(whole) // 2])
 
 
+def masked_by_less() -> None:
+    """A picture and a mask that is smaller."""
+    picture()()
+    Image.new("L", (32, 64)).save("m.png")
+
+
 def huge_picture() -> None:
     """A PNG of a few bytes that claims 60,000 x 60,000 pixels."""
     Image.new("1", (8, 8)).save("start.png")
@@ -124,6 +130,18 @@ PICTURES = {
     "init-cut": Case(draw("--init", "start.png"), "init image", cut_picture),
     "init-huge": Case(draw("--init", "start.png"), "init image", huge_picture),
     "mask-without-init": Case(draw("--mask", "start.png"), "A mask needs a picture", picture()),
+    "strength-without-init": Case(draw("--strength", "0.5"), "A strength needs a picture"),
+    "extend-without-init": Case(draw("--extend", "64"), "An extension needs a picture"),
+    "extend-word": Case(draw("--extend", "wide"), "'wide' says nothing"),
+    "extend-side": Case(draw("--extend", "behind=3"), "'behind=3' says nothing"),
+    "extend-endless": Case(
+        draw("--init", "start.png", "--extend", "9" * 9), "0 to 8192", picture()
+    ),
+    "fit": Case(draw("--init", "start.png", "--fit", "squeeze"), "'squeeze' is not one", picture()),
+    "mask-of-another-size": Case(
+        draw("--init", "start.png", "--mask", "m.png"), "The mask has", masked_by_less
+    ),
+    "canny-without-control": Case(draw("--control-step", "canny"), "no control picture"),
     "control-without-net": Case(draw("--control", "start.png"), "no ControlNet", picture()),
     "lora-missing": Case(draw("--lora", "style.safetensors"), "no file 'style.safetensors'"),
     "lora-empty": Case(draw("--lora", "s.safetensors"), "is empty", wrote("s.safetensors"), code=1),

@@ -19,7 +19,7 @@ MOST_LINES = 400
 
 LAYERS = (
     {"binding", "errors", "figures", "instruction_sets", "whole_file"},
-    {"events", "images", "recipe", "inputs", "settings", "tensors", "native"}
+    {"canvas", "events", "images", "recipe", "inputs", "settings", "tensors", "native"}
     | {"templates", "wildcards", "styles"}
     | {"sampling", "step_cache"}
     | {"hardware", "gpus", "kernels", "measurements", "protocol", "stopwatch"}
@@ -60,6 +60,7 @@ LAYERS = (
         "proving",
         "engine_choice",
         "engine_run",
+        "start_pictures",
     },
     {"cli"},
     {"__main__"},

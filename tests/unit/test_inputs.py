@@ -8,34 +8,29 @@ from PIL import Image
 from sdcpu import inputs
 from sdcpu.errors import InvalidRequestError
 from sdcpu.images import ImageRequest
-from sdcpu.inputs import read_picture
+from sdcpu.inputs import picture_size, pixels_of, read_mask, read_picture
 from sdcpu.jobs import check_needs
 from sdcpu.registry import load_registry
-
-
-def test_a_picture_covers_the_size_and_keeps_its_middle(tmp_path: Path) -> None:
-    picture = Image.new("RGB", (300, 100), "red")
-    picture.paste("blue", (100, 0, 200, 100))
-    picture.save(tmp_path / "wide.png")
-    pixels = read_picture(tmp_path / "wide.png", "init image", size=(64, 64))
-    assert (pixels.width, pixels.height, pixels.channels) == (64, 64, 3)
-    inner = Image.frombytes("RGB", (64, 64), pixels.data).crop((2, 0, 62, 64))
-    assert inner.getcolors() == [(60 * 64, (0, 0, 255))]
 
 
 def test_the_rotation_of_a_camera_is_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn right
     Image.new("RGB", (20, 10)).save(tmp_path / "turned.jpg", exif=exif)
-    pixels = read_picture(tmp_path / "turned.jpg", "init image")
-    assert (pixels.width, pixels.height) == (10, 20)
+    assert read_picture(tmp_path / "turned.jpg", "init image").size == (10, 20)
+    assert picture_size(tmp_path / "turned.jpg", "init image") == (10, 20)
 
 
 def test_transparency_is_white_in_a_picture_and_paint_in_a_mask() -> None:
     picture = Image.new("RGBA", (2, 1), (0, 0, 0, 255))
     picture.putpixel((0, 0), (9, 9, 9, 0))
-    assert read_picture(picture, "init image").data == b"\xff\xff\xff\x00\x00\x00"
-    assert read_picture(picture, "mask", mask=True).data == b"\xff\x00"
+    assert pixels_of(read_picture(picture, "init image")).data == b"\xff\xff\xff\x00\x00\x00"
+    assert pixels_of(read_mask(picture, (2, 1))).data == b"\xff\x00"
+
+
+def test_a_mask_is_as_large_as_the_picture() -> None:
+    with pytest.raises(InvalidRequestError, match="2x1 pixels, the picture 4x2"):
+        read_mask(Image.new("L", (2, 1)), (4, 2))
 
 
 @pytest.mark.parametrize(
@@ -58,6 +53,9 @@ def test_what_cannot_be_read(
         path.write_bytes(content)
     with pytest.raises(InvalidRequestError, match=words):
         read_picture(path, "init image")
+    if content != "cut":
+        with pytest.raises(InvalidRequestError, match=words):
+            picture_size(path, "init image")
 
 
 def test_a_huge_picture_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdcpu.errors import InvalidRequestError
 from sdcpu.families import FAMILIES
 from sdcpu.images import MAX_SIDE, ImageRequest
 from sdcpu.quality import fill_request, size_multiple
@@ -97,8 +99,6 @@ def test_decoders_of_the_presets() -> None:
             None,
             id="nothing smaller can be drawn",
         ),
-        pytest.param(SLOW, {"init_image": "a.png"}, (512, 512), None, id="img2img"),
-        pytest.param(SLOW, {"control_image": "a.png"}, (512, 512), None, id="control"),
     ],
 )
 def test_a_draft_is_drawn_small_and_enlarged(
@@ -111,6 +111,55 @@ def test_a_draft_is_drawn_small_and_enlarged(
     result = fill_request(request, model)
     assert (result.request.width, result.request.height) == drawn
     assert result.upscale_to == upscale_to
+
+
+def test_a_draft_that_another_picture_must_fit_to_keeps_its_size() -> None:
+    request = ImageRequest(prompt="", quality="draft", init_image="a.png")
+    result = fill_request(request, SLOW, start=(500, 500))
+    assert (result.request.width, result.request.height) == (512, 512)
+    assert result.upscale_to is None
+    assert result.canvas is not None
+    assert result.canvas.result_size == (500, 500)
+    assert "Drawn at 512x512 and cut to 500x500." in result.reasons
+
+
+@pytest.mark.parametrize(
+    ("asked", "strength"), [({}, 0.75), ({"extension": (64, 0, 0, 0)}, 1), ({"strength": 0.3}, 0.3)]
+)
+def test_the_strength_follows_from_what_is_done(asked: dict[str, Any], strength: float) -> None:
+    request = ImageRequest(prompt="", init_image="a.png", **asked)
+    assert fill_request(request, SLOW, start=(512, 512)).request.strength == strength
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "said"),
+    [
+        ({}, (512, 512), ()),
+        ({"width": 512, "height": 512}, (512, 512), ()),
+        ({}, (2048, 2048), ("The picture of 2048x2048 is scaled to 512x512.",)),
+        (
+            {"width": 512, "height": 512},
+            (1024, 512),
+            ("Its sides are cut off to make 512x512; --fit pad or fit keeps the whole.",),
+        ),
+        (
+            {"width": 512, "height": 512, "fit": "pad"},
+            (512, 256),
+            ("What is missing to 512x512 begins as its edges go on.",),
+        ),
+    ],
+)
+def test_what_happens_to_the_picture_is_said(
+    asked: dict[str, Any], start: tuple[int, int], said: tuple[str, ...]
+) -> None:
+    request = ImageRequest(prompt="", init_image="a.png", cache="off", **asked)
+    assert fill_request(request, SLOW, start=start).reasons == said
+
+
+def test_a_result_that_is_too_large_is_refused() -> None:
+    request = ImageRequest(prompt="", init_image="a.png", extension=(8000, 0, 0, 0))
+    with pytest.raises(InvalidRequestError, match="8512x512 pixels; at most 8192"):
+        fill_request(request, SLOW, start=(512, 512))
 
 
 def test_what_a_preset_changed_is_said() -> None:
