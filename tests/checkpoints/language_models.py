@@ -8,15 +8,18 @@ from tests.checkpoints.writer import Shape, repeat
 Parts = Iterator[tuple[str, Shape]]
 
 
-def t5_xxl() -> Parts:
-    """The encoder of T5 1.1 XXL: 4.8 thousand million values; the engine insists on 24 blocks."""
+def t5_xxl(words: int = 32128, *, places_everywhere: bool = False) -> Parts:
+    """The encoder of T5 1.1 XXL: 4.8 thousand million values; the engine insists on 24 blocks.
+
+    `places_everywhere`: each block has its own table of distances, as in UMT5.
+    """
     width, inner = 4096, 10240
-    yield "shared.weight", (32128, width)
+    yield "shared.weight", (words, width)
     for number in range(24):
         attention, feed_forward = (f"encoder.block.{number}.layer.{part}" for part in (0, 1))
         for part in ("q", "k", "v", "o"):
             yield from linear(f"{attention}.SelfAttention.{part}", width, width, bias=False)
-        if number == 0:
+        if number == 0 or places_everywhere:
             yield f"{attention}.SelfAttention.relative_attention_bias.weight", (32, 64)
         yield f"{attention}.layer_norm.weight", (width,)
         yield from linear(f"{feed_forward}.DenseReluDense.wi_0", width, inner, bias=False)
@@ -26,9 +29,19 @@ def t5_xxl() -> Parts:
     yield "encoder.final_layer_norm.weight", (width,)
 
 
+def umt5_xxl() -> Parts:
+    """UMT5-XXL, which reads for Wan: 5.7 thousand million values, a fifth of them words."""
+    yield from t5_xxl(256384, places_everywhere=True)
+
+
 def qwen3_4b(layers: int = 36) -> Parts:
     """Qwen3 4B, which reads for Z-Image; the engine counts the layers."""
     yield from _qwen(layers, width=2560, inner=9728, queries=4096, keys=1024, words=151936)
+
+
+def qwen3_8b(layers: int = 36) -> Parts:
+    """Qwen3 8B, which reads for FLUX.2 klein 9B; the engine counts the layers."""
+    yield from _qwen(layers, width=4096, inner=12288, queries=4096, keys=1024, words=151936)
 
 
 def qwen25_vl_7b(layers: int = 28) -> Parts:

@@ -16,67 +16,71 @@ def wan_autoencoder() -> Parts:
     """The autoencoder of Wan 2.1 and Qwen-Image: convolutions over time, height and width."""
     yield from under("encoder.", _encoder())
     yield from under("decoder.", _decoder())
-    yield from _convolution("conv1", 2 * _LATENT, 2 * _LATENT, 1)
-    yield from _convolution("conv2", _LATENT, _LATENT, 1)
+    yield from time_convolution("conv1", 2 * _LATENT, 2 * _LATENT, 1)
+    yield from time_convolution("conv2", _LATENT, _LATENT, 1)
 
 
 def _encoder() -> Parts:
-    yield from _convolution("conv1", 3, _WIDTHS[0])
+    yield from time_convolution("conv1", 3, _WIDTHS[0])
     inputs, number = _WIDTHS[0], 0
     for level, width in enumerate(_WIDTHS):
         for _ in range(2):
-            yield from _residual(f"downsamples.{number}", inputs, width)
+            yield from residual(f"downsamples.{number}", inputs, width)
             inputs = width
             number += 1
         if level < 3:
             yield from convolution(f"downsamples.{number}.resample.1", width, width)
             if level > 0:
-                yield from _convolution(f"downsamples.{number}.time_conv", width, width, (3, 1, 1))
+                yield from time_convolution(
+                    f"downsamples.{number}.time_conv", width, width, (3, 1, 1)
+                )
             number += 1
-    yield from _middle(inputs)
+    yield from middle(inputs)
     yield "head.0.gamma", (inputs, 1, 1, 1)
-    yield from _convolution("head.2", inputs, 2 * _LATENT)
+    yield from time_convolution("head.2", inputs, 2 * _LATENT)
 
 
 def _decoder() -> Parts:
     inputs, number = _WIDTHS[-1], 0
-    yield from _convolution("conv1", _LATENT, inputs)
-    yield from _middle(inputs)
+    yield from time_convolution("conv1", _LATENT, inputs)
+    yield from middle(inputs)
     for level, width in enumerate(reversed(_WIDTHS)):
         for _ in range(3):
-            yield from _residual(f"upsamples.{number}", inputs, width)
+            yield from residual(f"upsamples.{number}", inputs, width)
             inputs = width
             number += 1
         if level < 3:
             yield from convolution(f"upsamples.{number}.resample.1", width, width // 2)
             if level < 2:
-                yield from _convolution(
+                yield from time_convolution(
                     f"upsamples.{number}.time_conv", width, 2 * width, (3, 1, 1)
                 )
             inputs = width // 2
             number += 1
     yield "head.0.gamma", (inputs, 1, 1, 1)
-    yield from _convolution("head.2", inputs, 3)
+    yield from time_convolution("head.2", inputs, 3)
 
 
-def _middle(width: int) -> Parts:
-    yield from _residual("middle.0", width, width)
+def middle(width: int) -> Parts:
+    """What stands between the two halves of either way."""
+    yield from residual("middle.0", width, width)
     yield "middle.1.norm.gamma", (width, 1, 1)
     yield from convolution("middle.1.to_qkv", width, 3 * width, 1)
     yield from convolution("middle.1.proj", width, width, 1)
-    yield from _residual("middle.2", width, width)
+    yield from residual("middle.2", width, width)
 
 
-def _residual(name: str, inputs: int, outputs: int) -> Parts:
+def residual(name: str, inputs: int, outputs: int) -> Parts:
+    """Two convolutions, and a way around them."""
     yield f"{name}.residual.0.gamma", (inputs, 1, 1, 1)
-    yield from _convolution(f"{name}.residual.2", inputs, outputs)
+    yield from time_convolution(f"{name}.residual.2", inputs, outputs)
     yield f"{name}.residual.3.gamma", (outputs, 1, 1, 1)
-    yield from _convolution(f"{name}.residual.6", outputs, outputs)
+    yield from time_convolution(f"{name}.residual.6", outputs, outputs)
     if inputs != outputs:
-        yield from _convolution(f"{name}.shortcut", inputs, outputs, 1)
+        yield from time_convolution(f"{name}.shortcut", inputs, outputs, 1)
 
 
-def _convolution(
+def time_convolution(
     name: str, inputs: int, outputs: int, kernel: int | tuple[int, int, int] = 3
 ) -> Parts:
     """A convolution over time, height and width."""

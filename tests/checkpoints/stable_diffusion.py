@@ -155,13 +155,14 @@ def clip_text(width: int, layers: int, *, projection: bool = False) -> Parts:
     """A CLIP text encoder: 768 wide is CLIP-L, 1024 OpenCLIP-H, 1280 OpenCLIP-bigG."""
     yield "embeddings.token_embedding.weight", (49408, width)
     yield "embeddings.position_embedding.weight", (77, width)
-    yield from repeat("encoder.layers", layers, _clip_layer(width))
+    yield from repeat("encoder.layers", layers, clip_layer(width))
     yield from norm("final_layer_norm", width)
     if projection:
         yield "text_projection", (width, width)
 
 
-def _clip_layer(width: int) -> Parts:
+def clip_layer(width: int) -> Parts:
+    """A layer of a CLIP encoder, of texts or of pictures."""
     for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
         yield from linear(f"self_attn.{part}", width, width)
     yield from norm("layer_norm1", width)
@@ -216,10 +217,21 @@ def _autoencoder_middle(name: str, width: int) -> Parts:
     yield from _plain_residual(f"{name}.mid.block_2", width, width)
 
 
-def tiny_autoencoder(latent: int = 4) -> Parts:
-    """TAESD: 4 latent channels for SD 1, 2 and XL, 16 for SD 3 and FLUX."""
+def tiny_autoencoder(latent: int = 4, *, pools: bool = False) -> Parts:
+    """TAESD: 4 latent channels for SD 1, 2 and XL, 16 for SD 3 and FLUX.1, 32 for FLUX.2.
+
+    `pools`: blocks next to the latent look at the whole picture, as in TAEF2.
+    """
     yield from _tiny_half("encoder.layers", 3, latent, blocks=(1, 3, 3, 3), gap=0)
     yield from _tiny_half("decoder.layers", latent, 3, blocks=(3, 3, 3, 1), gap=1)
+    for name in (
+        *(f"encoder.layers.{n}" for n in (11, 12, 13)),
+        *(f"decoder.layers.{n}" for n in (2, 3, 4)),
+    ):
+        if pools:
+            yield from convolution(f"{name}.pool.0", 64, 256, 1, bias=False)
+            yield from norm(f"{name}.pool.1", 256)
+            yield from convolution(f"{name}.pool.3", 256, 64, 1, bias=False)
 
 
 def _tiny_half(name: str, inputs: int, outputs: int, *, blocks: tuple[int, ...], gap: int) -> Parts:

@@ -1,8 +1,9 @@
-"""Shapes of the diffusion transformers: SD 3.5, FLUX.1, Z-Image, Qwen-Image, Wan."""
+"""Shapes of the diffusion transformers: SD 3.5, FLUX, Chroma, Z-Image, Qwen-Image, Wan."""
 
 from collections.abc import Iterator
 
 from tests.checkpoints.stable_diffusion import convolution, linear
+from tests.checkpoints.video import wan_picture_embedding
 from tests.checkpoints.writer import Shape, repeat
 
 Parts = Iterator[tuple[str, Shape]]
@@ -48,10 +49,15 @@ def _sd3_attention(name: str, width: int, *, projection: bool) -> Parts:
     yield f"{name}.ln_k.weight", (64,)
 
 
-def flux(double_blocks: int = 19, single_blocks: int = 38, *, guidance: bool = False) -> Parts:
-    """FLUX.1: schnell without, dev with the guidance input; the engine counts the blocks."""
+def flux(
+    double_blocks: int = 19, single_blocks: int = 38, *, guidance: bool = False, inputs: int = 64
+) -> Parts:
+    """FLUX.1: schnell without, dev with the guidance input; the engine counts the blocks.
+
+    `inputs`: of a patch; 384 for Fill, which sees the picture and the mask.
+    """
     width = 3072
-    yield from linear("img_in", 64, width)
+    yield from linear("img_in", inputs, width)
     yield from linear("txt_in", 4096, width)
     for name, inputs in (("time_in", 256), ("vector_in", 768), ("guidance_in", 256)):
         if name != "guidance_in" or guidance:
@@ -78,6 +84,62 @@ def _flux_single_block(width: int) -> Parts:
     yield from linear("modulation.lin", width, 3 * width)
     yield from linear("linear1", width, 7 * width)
     yield from linear("linear2", 5 * width, width)
+    yield "norm.query_norm.scale", (128,)
+    yield "norm.key_norm.scale", (128,)
+
+
+def chroma(double_blocks: int = 19, single_blocks: int = 38) -> Parts:
+    """Chroma: FLUX.1 whose modulations come from one network; the engine counts the blocks."""
+    width, inner = 3072, 5120
+    yield from linear("img_in", 64, width)
+    yield from linear("txt_in", 4096, width)
+    yield from linear("distilled_guidance_layer.in_proj", 64, inner)
+    for number in range(5):
+        yield f"distilled_guidance_layer.norms.{number}.scale", (inner,)
+        yield from linear(f"distilled_guidance_layer.layers.{number}.in_layer", inner, inner)
+        yield from linear(f"distilled_guidance_layer.layers.{number}.out_layer", inner, inner)
+    yield from linear("distilled_guidance_layer.out_proj", inner, width)
+    for name, count, block in (
+        ("double_blocks", double_blocks, _flux_double_block(width)),
+        ("single_blocks", single_blocks, _flux_single_block(width)),
+    ):
+        parts = [part for part in block if "_mod." not in part[0] and "modulation" not in part[0]]
+        yield from repeat(name, count, parts)
+    yield from linear("final_layer.linear", width, 64)
+
+
+def flux2_klein(
+    double_blocks: int = 5, single_blocks: int = 20, *, width: int = 3072, text: int = 7680
+) -> Parts:
+    """FLUX.2 klein: 3.9 thousand million values, the 9B 4096 wide; the engine counts the blocks.
+
+    `text`: three layers of the language model, one after the other.
+    """
+    named = {"img_in": (128, width), "txt_in": (text, width)}
+    named |= {"time_in.in_layer": (256, width), "time_in.out_layer": (width, width)}
+    named |= {f"double_stream_modulation_{half}.lin": (width, 6 * width) for half in ("img", "txt")}
+    named |= {"single_stream_modulation.lin": (width, 3 * width)}
+    named |= {"final_layer.linear": (width, 128)}
+    named |= {"final_layer.adaLN_modulation.1": (width, 2 * width)}
+    for name, (inputs, outputs) in named.items():
+        yield from linear(name, inputs, outputs, bias=False)
+    yield from repeat("double_blocks", double_blocks, _klein_double_block(width))
+    yield from repeat("single_blocks", single_blocks, _klein_single_block(width))
+
+
+def _klein_double_block(width: int) -> Parts:
+    for half in ("img", "txt"):
+        yield from linear(f"{half}_attn.qkv", width, 3 * width, bias=False)
+        yield f"{half}_attn.norm.query_norm.scale", (128,)
+        yield f"{half}_attn.norm.key_norm.scale", (128,)
+        yield from linear(f"{half}_attn.proj", width, width, bias=False)
+        yield from linear(f"{half}_mlp.0", width, 6 * width, bias=False)
+        yield from linear(f"{half}_mlp.2", 3 * width, width, bias=False)
+
+
+def _klein_single_block(width: int) -> Parts:
+    yield from linear("linear1", width, 9 * width, bias=False)
+    yield from linear("linear2", 4 * width, width, bias=False)
     yield "norm.query_norm.scale", (128,)
     yield "norm.key_norm.scale", (128,)
 
@@ -140,28 +202,43 @@ def _qwen_image_block(width: int) -> Parts:
         yield f"attn.{norm}.weight", (128,)
 
 
-def wan() -> Parts:
-    """Wan 2.1, text to video: 1.4 thousand million values; the engine insists on 30 blocks."""
-    width, latent = 1536, 16
-    yield "patch_embedding.weight", (width, latent, 1, 2, 2)
+def wan(
+    width: int = 1536,
+    inner: int = 8960,
+    inputs: int = 16,
+    outputs: int = 16,
+    *,
+    looks: bool = False,
+) -> Parts:
+    """Wan 2.1, text to video: 1.4 thousand million values; the engine insists on 30 blocks.
+
+    `inputs` and `outputs` count latent channels; `looks`: it sees the first picture through CLIP.
+    """
+    yield "patch_embedding.weight", (width, inputs, 1, 2, 2)
     yield "patch_embedding.bias", (width,)
-    for name, inputs in (("text_embedding", 4096), ("time_embedding", 256)):
-        yield from linear(f"{name}.0", inputs, width)
+    for name, values in (("text_embedding", 4096), ("time_embedding", 256)):
+        yield from linear(f"{name}.0", values, width)
         yield from linear(f"{name}.2", width, width)
     yield from linear("time_projection.1", width, 6 * width)
-    yield from repeat("blocks", 30, _wan_block(width))
-    yield from linear("head.head", width, 4 * latent)
+    if looks:
+        yield from wan_picture_embedding(width)
+    yield from repeat("blocks", 30, _wan_block(width, inner, looks=looks))
+    yield from linear("head.head", width, 4 * outputs)
     yield "head.modulation", (1, 2, width)
 
 
-def _wan_block(width: int) -> Parts:
+def _wan_block(width: int, inner: int, *, looks: bool) -> Parts:
     yield "modulation", (1, 6, width)
     for attention in ("self_attn", "cross_attn"):
         for part in ("q", "k", "v", "o"):
             yield from linear(f"{attention}.{part}", width, width)
         yield f"{attention}.norm_q.weight", (width,)
         yield f"{attention}.norm_k.weight", (width,)
+    if looks:
+        yield from linear("cross_attn.k_img", width, width)
+        yield from linear("cross_attn.v_img", width, width)
+        yield "cross_attn.norm_k_img.weight", (width,)
     yield "norm3.weight", (width,)
     yield "norm3.bias", (width,)
-    yield from linear("ffn.0", width, 8960)
-    yield from linear("ffn.2", 8960, width)
+    yield from linear("ffn.0", width, inner)
+    yield from linear("ffn.2", inner, width)
