@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sdcpu.settings import Settings, load_settings
     from sdcpu.styles import Style, load_styles
     from sdcpu.templates import expand_prompt
+    from sdcpu.upscaler import UpscaledImage, UpscalePlan, Upscaler, upscale
 
 __version__ = "0.1.0"
 
@@ -79,6 +80,9 @@ __all__ = [
     "SettingsError",
     "Style",
     "UnknownModelError",
+    "UpscalePlan",
+    "UpscaledImage",
+    "Upscaler",
     "__version__",
     "expand_prompt",
     "generate",
@@ -86,9 +90,13 @@ __all__ = [
     "load_styles",
     "make_plan",
     "stream_series",
+    "upscale",
 ]
 
-_MODULES = ("errors", "events", "images", "settings", "templates", "styles", "generator", "series")
+_MODULES = (
+    *("errors", "events", "images", "settings", "templates", "styles"),
+    *("generator", "series", "upscaler"),
+)
 """Where the public names are, cheapest first: importing sdcpu itself imports none of them."""
 
 

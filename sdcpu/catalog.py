@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from sdcpu.local_models import complete_model, resolve_model
 from sdcpu.models import Model, ModelFile
 from sdcpu.registry import Registry, load_registry
 from sdcpu.settings import Settings
-from sdcpu.weights import WeightsHeader, read_header
+from sdcpu.weights import WeightsHeader, is_pickle, read_header
 
 if TYPE_CHECKING:
     from sdcpu.events import DownloadProgress
@@ -104,7 +104,7 @@ class Catalog:
         return {
             file: self._header(path)
             for file, path in self.locate(model).items()
-            if path is not None and file.role not in _WITHOUT_HEADER
+            if path is not None and not (file.role is FileRole.UPSCALER and is_pickle(path))
         }
 
     def _header(self, path: Path) -> WeightsHeader:
@@ -132,11 +132,6 @@ class Catalog:
             if variant.name not in gone
         )
         return {file for other in others if self.is_here(other) for file in other.files}
-
-
-_WITHOUT_HEADER: Mapping[FileRole, str] = {
-    FileRole.UPSCALER: "a pickled checkpoint, pinned by its sha256 in the registry",
-}
 
 
 def _without_built_in(model: Model) -> Model:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 from sdcpu.builds import Build
-from sdcpu.engine_choice import EngineChoice
+from sdcpu.engine_choice import EngineChoice, check_devices
 from sdcpu.errors import CancelledError
 from sdcpu.events import Preview, Progress
 from sdcpu.images import GeneratedImage
@@ -17,7 +17,19 @@ from sdcpu.measurements import Measurements
 from sdcpu.models import ModelFile
 from sdcpu.plan import EnginePlan
 from sdcpu.process import EngineProcess
-from sdcpu.protocol import Drawn, Finished, Generate, Load, Previewed, Quantize, Reached, Started
+from sdcpu.protocol import (
+    Drawn,
+    Finished,
+    Generate,
+    Load,
+    Pixels,
+    Previewed,
+    Quantize,
+    Reached,
+    Started,
+    Upscale,
+    Upscaled,
+)
 from sdcpu.settings import child_environment
 from sdcpu.start_pictures import lay_out
 from sdcpu.stopwatch import Stopwatch
@@ -101,6 +113,29 @@ class EngineRun:
                 elif isinstance(answer, Finished):
                     stage_seconds |= answer.stage_seconds
         self._measurements.record(plan.conditions, stage_seconds)
+
+    def enlarge(
+        self, build: Build, kernels: str, message: Upscale
+    ) -> Generator[Reached, None, tuple[Pixels, float]]:
+        """Make a picture larger; return it and the seconds that took.
+
+        Raises:
+            CancelledError: `cancel` was called.
+            EngineError: the engine failed.
+        """
+        process = self._running(build, kernels)
+        check_devices(build, process.start())
+        pixels, seconds = message.picture, 0.0
+        if self.is_cancelled:
+            raise CancelledError("Cancelled before the picture was enlarged.")
+        for answer in process.run(message):
+            if isinstance(answer, Reached) and answer.stage == "upscale":
+                yield answer
+            elif isinstance(answer, Upscaled):
+                pixels = answer.pixels
+            elif isinstance(answer, Finished):
+                seconds = sum(answer.stage_seconds.values())
+        return pixels, seconds
 
     def quantize(self, source: Path, target: Path, tensor_type: str) -> None:
         """Write a model file again in another tensor type.

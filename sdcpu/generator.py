@@ -35,7 +35,7 @@ from sdcpu.models import Model
 from sdcpu.plan import EnginePlan, with_reason, words_note
 from sdcpu.plan import make_plan as decide
 from sdcpu.proving import prove_with_new_driver
-from sdcpu.settings import Settings, load_settings, parse_size
+from sdcpu.settings import Settings, load_settings, overridden
 from sdcpu.start_pictures import start_size
 from sdcpu.styles import apply_styles, load_styles, note_styles
 from sdcpu.tuning import Tuning, Tunings, circumstances_of
@@ -79,19 +79,17 @@ class ImageGenerator:
         `tuning` says how to compute where the settings leave that open; None: as `sdcpu bench`
         found it to be the fastest here, if it ever ran.
         """
-        settings = settings or load_settings()
-        limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
-        self._settings = replace(
-            settings,
-            threads=settings.threads if threads is None else threads,
-            memory_limit=settings.memory_limit if limit is None else limit,
-            build=settings.build if build is None else build,
-            device=settings.device if device is None else device,
-            accel=settings.accel if accel is None else accel,
-            offline=settings.offline if offline is None else offline,
+        self._settings = overridden(
+            settings or load_settings(),
+            threads=threads,
+            memory_limit=memory_limit,
+            build=build,
+            device=device,
+            accel=accel,
+            offline=offline,
         )
         check_threads(self._settings.threads)
-        self._name = settings.default_model if model is None else model
+        self._name = self._settings.default_model if model is None else model
         self._catalog = Catalog(self._settings)
         self._measurements = Measurements(self._settings.state_folder)
         self._tuning = tuning

@@ -78,6 +78,14 @@ def pixels_of(image: Image) -> Pixels:
     )
 
 
+def read_alpha(source: ImageSource) -> Image | None:
+    """How opaque each pixel of a picture is, one channel; None where it is all opaque."""
+    from PIL import ImageOps
+
+    image = ImageOps.exif_transpose(_opened(source, "picture"))
+    return image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+
+
 def _opened(source: ImageSource, what: str) -> Image:
     from PIL import Image
 

@@ -11,10 +11,10 @@ from sdcpu.errors import InvalidRequestError
 from sdcpu.events import Preview, Progress
 from sdcpu.families import FAMILIES, FileRole
 from sdcpu.images import GeneratedImage, ImageRequest
-from sdcpu.inputs import pixels_of, read_picture
+from sdcpu.inputs import pixels_of, read_alpha, read_picture
 from sdcpu.models import Model, ModelFile
 from sdcpu.protocol import GenerateSettings, LoadSettings, LoraFile, Pixels, Previewed, Reached
-from sdcpu.quality import USUAL_STRENGTH
+from sdcpu.quality import USUAL_STRENGTH, Size
 from sdcpu.start_pictures import StartPictures, check_pictures, reference_name
 from sdcpu.stopwatch import Stopwatch
 from sdcpu.weights import read_header
@@ -22,6 +22,7 @@ from sdcpu.weights import read_header
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from sdcpu.images import ImageSource
     from sdcpu.plan import EnginePlan
 
 RECIPE_VERSION = 1
@@ -219,6 +220,18 @@ def picture(pixels: Pixels) -> Image:
     from PIL.Image import frombytes
 
     return frombytes(_MODES[pixels.channels], (pixels.width, pixels.height), pixels.data)
+
+
+def enlarged_picture(pixels: Pixels, size: Size, source: ImageSource | None = None) -> Image:
+    """The upscaler's pixels in the size that was asked for, with the transparency of the source."""
+    from PIL.Image import Resampling
+
+    image = picture(pixels)
+    image = image if image.size == size else image.resize(size, Resampling.LANCZOS)
+    alpha = None if source is None else read_alpha(source)
+    if alpha is not None:
+        image.putalpha(alpha.resize(size, Resampling.LANCZOS))
+    return image
 
 
 def recipe_of(request: ImageRequest, plan: EnginePlan) -> dict[str, Any]:

@@ -38,7 +38,7 @@ _LCM_TENSOR = "time_embedding.cond_proj.weight"
 _NOT_DRAWING = {
     FileRole.LORA: "Give it beside a model: --lora FILE.",
     FileRole.CONTROL_NET: "Give it beside a model: --control.",
-    FileRole.UPSCALER: "Give it beside a model: --upscale.",
+    FileRole.UPSCALER: "Enlarge a picture with it: sdcpu upscale IMAGE --upscaler FILE.",
 }
 
 

@@ -28,7 +28,7 @@ MAX_SAMPLES = 5
 """Latest seconds kept for each amount; their median counts, so one disturbed run does little."""
 MAX_FILE_BYTES = 4 * 1024 * 1024
 
-_EXPONENTS = {"load": 1.0, "text": 0.0, "sample": 1.15, "decode": 1.0}
+_EXPONENTS = {"load": 1.0, "text": 0.0, "sample": 1.15, "decode": 1.0, "upscale": 1.0}
 """How seconds grow with the amount of work when only another amount was measured: convolutions
 grow with the pixels, attention with their square; 1.15 suits pictures of 256 to 1024 pixels."""
 
@@ -42,15 +42,16 @@ class Conditions:
     machine: str
     """Processor, engine build and kernels in one text."""
     threads: int
-    family: str
-    tensor_type: str
+    family: str = ""
+    """"" where nothing is drawn, only enlarged."""
+    tensor_type: str = ""
     """The type of most of the weights, such as "q8_0"."""
-    weights: int
+    weights: int = 0
     """Bytes to load."""
-    width: int
+    width: int = 0
     """Pixels that the engine draws."""
-    height: int
-    passes: int
+    height: int = 0
+    passes: int = 0
     """Evaluations of the diffusion model for one picture."""
     count: int = 1
     """Pictures."""
@@ -69,6 +70,9 @@ class Conditions:
     tile_size: int = 0
     tiny_preview: bool = False
     """Whether every step is decoded to be looked at."""
+    upscaler: str = ""
+    upscaled_pixels: int = 0
+    """Pixels that the upscaler computes for one picture."""
 
 
 class Measurements:
@@ -98,7 +102,8 @@ class Measurements:
         None while sampling or decoding was never measured.
         """
         stages = self.stages(conditions)
-        return sum(stages.values()) if {"sample", "decode"} <= stages.keys() else None
+        needed = _work(conditions).keys() - {"load", "text"}
+        return sum(stages.values()) if needed <= stages.keys() else None
 
     def record(self, conditions: Conditions, stage_seconds: Mapping[str, float]) -> None:
         """Remember what a finished request took; stages that took no time are left out."""
@@ -169,7 +174,11 @@ def _work(conditions: Conditions) -> dict[str, tuple[str, int, int]]:
         f"{conditions.decoder} direct {conditions.vae_conv_direct:d} tile {conditions.tile_size}"
     )
     pictures = max(1, conditions.count)
-    return {
+    enlarging = f"upscale | {speed} | {conditions.upscaler}"
+    upscale = {"upscale": (enlarging, conditions.upscaled_pixels, pictures)}
+    if not conditions.family:
+        return upscale
+    return (upscale if conditions.upscaler else {}) | {
         "load": (f"load | {speed}", max(1, conditions.weights), 1),
         "text": (f"text | {model}", 1, pictures),
         "sample": (f"sample | {model} | {sample}", pixels, pictures * max(1, conditions.passes)),

@@ -80,11 +80,14 @@ class MemoryEstimate:
     """Compute buffer of the decoder, and the finished pictures."""
     encode: int = 0
     """Compute buffer for the pictures that the request brings."""
+    upscale: int = 0
+    """Upscaler, its compute buffer and the enlarged picture."""
 
     @property
     def peak(self) -> int:
         """The most that both processes hold together at any time."""
-        return self.process + self.weights + max(self.text, self.sample, self.decode, self.encode)
+        stages = (self.text, self.sample, self.decode, self.encode, self.upscale)
+        return self.process + self.weights + max(stages)
 
 
 def predict_memory(
@@ -115,7 +118,7 @@ def predict_memory(
     return MemoryEstimate(
         process=CARD_CONTEXT
         if way.on_card
-        else PARENT_PROCESS + ENGINE_PROCESS + _kernel_work_areas(way.kernel_threads),
+        else PARENT_PROCESS + ENGINE_PROCESS + kernel_work_areas(way.kernel_threads),
         weights=extra_weights
         + sum(
             _weights_of_file(file, headers.get(file), model, way)
@@ -129,7 +132,7 @@ def predict_memory(
     )
 
 
-def _kernel_work_areas(threads: int) -> int:
+def kernel_work_areas(threads: int) -> int:
     """Bytes beside the engine's buffers; nothing for the engine's own kernels."""
     return (KERNEL_WORK_AREA + threads * KERNEL_WORK_AREA_OF_A_THREAD) if threads else 0
 

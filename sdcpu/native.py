@@ -83,7 +83,7 @@ def image_parameters(native: Any, settings: GenerateSettings, seed: int) -> Any:
         fill(lora, multiplier=wanted.weight, path=existing_file(wanted.path))
     references = (native.sd_image_t * len(settings.ref_images))()
     for index, pixels in enumerate(settings.ref_images):
-        references[index] = _image(native, pixels)
+        references[index] = image_of(native, pixels)
     parameters = _initialised(native, "sd_img_gen_params")
     fill(
         parameters,
@@ -100,8 +100,8 @@ def image_parameters(native: Any, settings: GenerateSettings, seed: int) -> Any:
         ref_images=references,
         ref_images_count=len(references),
         auto_resize_ref_image=True,
-        init_image=_image(native, settings.init_image),
-        mask_image=_image(native, settings.mask_image),
+        init_image=image_of(native, settings.init_image),
+        mask_image=image_of(native, settings.mask_image),
         control_image=_control(native, settings),
         control_strength=settings.control_strength,
     )
@@ -271,7 +271,7 @@ def _check_struct(native: Any, name: str, **values: object) -> None:
             raise _another_library(f"{name}_t.{field} is not in its place there")
 
 
-def _image(native: Any, pixels: Pixels | None) -> Any:
+def image_of(native: Any, pixels: Pixels | None) -> Any:
     """A struct around a copy of the pixels, which lives as long as the struct."""
     image = native.sd_image_t()
     if pixels is not None:
@@ -288,7 +288,7 @@ def _image(native: Any, pixels: Pixels | None) -> Any:
 
 def _control(native: Any, settings: GenerateSettings) -> Any:
     """The control picture, or the edges in it: white lines on black, as ControlNets learn them."""
-    image = _image(native, settings.control_image)
+    image = image_of(native, settings.control_image)
     if settings.control_canny:
         high, low, weak, strong, dark_lines = 0.08, 0.08, 0.8, 1.0, False  # as sd-cli does
         native.preprocess_canny(image, high, low, weak, strong, dark_lines)

@@ -27,6 +27,7 @@ from sdcpu.protocol import (
     Logged,
     Quantize,
     Started,
+    Upscale,
 )
 
 START_SECONDS = 60.0
@@ -140,7 +141,7 @@ class EngineProcess:
                 raise
             return child.started
 
-    def run(self, message: Load | Generate | Quantize) -> Generator[FromEngine]:
+    def run(self, message: Load | Generate | Upscale | Quantize) -> Generator[FromEngine]:
         """Give the engine work; yield what it tells, `Finished` last.
 
         The work begins when the first value is asked for. Closing the generator before its end
@@ -219,7 +220,9 @@ class EngineProcess:
             if self._work is work:
                 self._current = None
 
-    def _answers(self, work: _Work, message: Load | Generate | Quantize) -> Iterator[FromEngine]:
+    def _answers(
+        self, work: _Work, message: Load | Generate | Upscale | Quantize
+    ) -> Iterator[FromEngine]:
         child = work.child = self._child
         if work.cancelled or child is None:
             work.answered = True  # nothing was asked

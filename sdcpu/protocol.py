@@ -135,6 +135,22 @@ class Generate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Upscale:
+    """Make a picture larger with an upscaler, which is loaded beside the model and freed again."""
+
+    file: str
+    picture: Pixels
+    """RGB."""
+    scale: int
+    """At least so many times wider and higher: an upscaler of less works several times."""
+    threads: int
+    tile_size: int
+    """Pixels of the picture that are enlarged at once, along a side."""
+    conv_direct: bool = True
+    """Convolutions without im2col."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Quantize:
     """Write a model file again with its large tensors in another type."""
 
@@ -192,7 +208,7 @@ class Logged:
 class Reached:
     """A stage began, or a step of it ended."""
 
-    stage: Literal["load", "text", "sample", "decode"]
+    stage: Literal["load", "text", "sample", "decode", "upscale"]
     step: int = 0
     steps: int = 0
     picture: int = 1
@@ -225,6 +241,13 @@ class Drawn:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Upscaled:
+    """A picture made larger."""
+
+    pixels: Pixels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
     """The message that was sent last is done."""
 
@@ -242,15 +265,15 @@ class Failed:
     details: dict[str, Detail] = field(default_factory=dict)
 
 
-ToEngine = Load | Generate | Quantize | Cancel | Stop
-FromEngine = Started | Logged | Reached | Previewed | Loaded | Drawn | Finished | Failed
+ToEngine = Load | Generate | Upscale | Quantize | Cancel | Stop
+FromEngine = Started | Logged | Reached | Previewed | Loaded | Drawn | Upscaled | Finished | Failed
 
 _CLASSES: dict[str, Callable[..., object]] = {
     kind.__name__: kind
     for kind in (
         *(Pixels, LoraFile, LoadSettings, GenerateSettings),
-        *(Load, Generate, Quantize, Cancel, Stop),
-        *(Started, Logged, Reached, Previewed, Loaded, Drawn, Finished, Failed),
+        *(Load, Generate, Upscale, Quantize, Cancel, Stop),
+        *(Started, Logged, Reached, Previewed, Loaded, Drawn, Upscaled, Finished, Failed),
     )
 }
 

@@ -19,7 +19,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +198,19 @@ _FROM_ENVIRONMENT: dict[str, tuple[str, Callable[[str], object]]] = {
     "SDCPU_KEEP_ORIGINAL": ("keep_original", _flag),
     "SDCPU_CACHE": ("cache_folder", _text),
 }
+
+
+def overridden(
+    settings: Settings, *, memory_limit: int | str | None = None, **values: Any
+) -> Settings:
+    """The settings with what is given in their place; None leaves a setting as it is.
+
+    >>> overridden(load_settings({}), threads=3, memory_limit="1 GiB").memory_limit
+    1073741824
+    """
+    limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
+    values["memory_limit"] = limit
+    return replace(settings, **{k: value for k, value in values.items() if value is not None})
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-_STAGES = ("load", "text", "sample", "decode")
+_STAGES = ("load", "text", "sample", "decode", "upscale")
 """In their order; all but the first come again for every picture."""
 
 

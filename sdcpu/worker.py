@@ -28,12 +28,13 @@ from sdcpu.protocol import (
     Quantize,
     Started,
     Stop,
+    Upscale,
     read_message,
     write_message,
 )
 
 Emit = Callable[[FromEngine], None]
-Work = Load | Generate | Quantize
+Work = Load | Generate | Upscale | Quantize
 
 
 class Engine(Protocol):
@@ -47,6 +48,9 @@ class Engine(Protocol):
 
     def generate(self, settings: GenerateSettings) -> dict[str, float]:
         """Draw pictures."""
+
+    def upscale(self, message: Upscale) -> dict[str, float]:
+        """Make a picture larger."""
 
     def quantize(self, message: Quantize) -> dict[str, float]:
         """Rewrite a model file."""
@@ -101,6 +105,8 @@ def _do(engine: Engine, work: Work) -> dict[str, float]:
             return engine.load(work.settings)
         case Generate():
             return engine.generate(work.settings)
+        case Upscale():
+            return engine.upscale(work)
         case Quantize():
             return engine.quantize(work)
 
@@ -116,7 +122,7 @@ def _read(stream: BinaryIO, engine: Engine, inbox: queue.SimpleQueue[Work]) -> N
         match message:
             case Cancel():
                 engine.cancel()
-            case Load() | Generate() | Quantize():
+            case Load() | Generate() | Upscale() | Quantize():
                 # Here, not in the main thread: a cancel of this very work may follow at once.
                 engine.forget_cancel()
                 inbox.put(message)

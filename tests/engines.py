@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from PIL import Image
+
 from sdcpu.errors import BuildUnusableError, CancelledError, GenerationError
 from sdcpu.protocol import (
     Drawn,
@@ -30,6 +32,8 @@ from sdcpu.protocol import (
     Quantize,
     Reached,
     Started,
+    Upscale,
+    Upscaled,
     write_message,
 )
 from sdcpu.worker import serve
@@ -83,6 +87,20 @@ class FakeEngine:
             seed = settings.seed + index
             self._emit(Drawn(index=index, seed=seed, pixels=_pixels(settings, seed)))
         return {"text": 0.1, "sample": 0.2, "decode": 0.1}
+
+    def upscale(self, message: Upscale) -> dict[str, float]:
+        """Repeat every pixel four times, along both axes."""
+        before, factor = message.picture, 4
+        for step in range(3):
+            self._emit(Reached(stage="upscale", step=step, steps=2))
+        if self._cancelled.is_set():
+            raise CancelledError("Cancelled.")
+        image = Image.frombytes("RGB", (before.width, before.height), before.data)
+        size = (factor * before.width, factor * before.height)
+        larger = image.resize(size, Image.Resampling.NEAREST)
+        pixels = Pixels(width=size[0], height=size[1], channels=3, data=larger.tobytes())
+        self._emit(Upscaled(pixels=pixels))
+        return {"load": 0.1, "upscale": 0.2}
 
     def quantize(self, message: Quantize) -> dict[str, float]:
         Path(message.unfinished).write_bytes(b"half")

@@ -23,6 +23,7 @@ COMMANDS = {
     "remove": "Delete downloaded models.",
     "show": "Show a model, or a picture and how it was made.",
     "styles": "List the styles that a picture can have.",
+    "upscale": "Make a picture 2 or 4 times as large.",
     "samplers": "List samplers and schedulers and what they are good for.",
     "plan": "Say how a picture would be made, and why.",
     "builds": "Make and check builds of the engine for graphics cards.",

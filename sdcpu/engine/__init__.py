@@ -20,6 +20,7 @@ from sdcpu.binding import BINDING, BINDING_VERSION
 from sdcpu.builds import library_to_load
 from sdcpu.engine.library import import_binding
 from sdcpu.engine.stages import Stage, StageClock
+from sdcpu.engine.upscaler import Upscaler
 from sdcpu.errors import (
     CancelledError,
     GenerationError,
@@ -52,6 +53,8 @@ from sdcpu.protocol import (
     Quantize,
     Reached,
     Started,
+    Upscale,
+    Upscaled,
 )
 
 _LEVELS: tuple[Literal["debug", "info", "warning", "error"], ...]
@@ -199,6 +202,34 @@ class NativeEngine:
             self._emit(Drawn(index=index, seed=seed, pixels=pixels))
         return self._clock.finish()
 
+    def upscale(self, message: Upscale) -> dict[str, float]:
+        """Make a picture larger, told by `Upscaled`; return the seconds by stage.
+
+        Raises:
+            ModelFileError: there is no such file.
+            ModelLoadError: the file is no upscaler that the engine can use.
+            GenerationError: the engine gave up; its last words are in the details.
+            CancelledError: `cancel` was called.
+        """
+        self._begin()
+        self._enter("load")
+        with Upscaler(self._native, message) as upscaler:
+            if upscaler.factor < 2 or self._error:
+                raise ModelLoadError(
+                    f"{message.file} cannot be used as an upscaler: {self._reason()}",
+                    hint="Give an ESRGAN file that enlarges 2 or 4 times.",
+                    details={"log": "\n".join(self._complaints)},
+                )
+            self._enter("upscale")
+            pixels = message.picture
+            while pixels.width < message.scale * message.picture.width:
+                larger = upscaler.enlarge(pixels, self._free)
+                if larger is None or self._error:
+                    raise self._failure("The engine could not enlarge the picture")
+                pixels = larger
+        self._emit(Upscaled(pixels=pixels))
+        return self._clock.finish()
+
     def quantize(self, message: Quantize) -> dict[str, float]:
         """Write a model file again in another tensor type; the target appears when it is whole.
 
@@ -241,14 +272,8 @@ class NativeEngine:
         parameters = image_parameters(native, settings, seed)
         result = native.generate_image(self._context, ctypes.byref(parameters))
         try:
-            if not result and self._cancelled.is_set():
-                raise CancelledError("Cancelled.")
             if not result or not result[0].data or self._error:
-                raise GenerationError(
-                    f"The engine could not draw the picture: {self._reason()}",
-                    hint=self._hint(""),
-                    details={"log": "\n".join(self._complaints)},
-                )
+                raise self._failure("The engine could not draw the picture")
             return copy_pixels(result[0])
         finally:
             if result:
@@ -279,6 +304,16 @@ class NativeEngine:
     def _stage_ended(self, stage: Stage) -> None:
         if self._door is not None:
             self._door.print_profile(stage)
+
+    def _failure(self, what: str) -> GenerationError | CancelledError:
+        """The error for work that ended without a result."""
+        if self._cancelled.is_set():
+            return CancelledError("Cancelled.")
+        return GenerationError(
+            f"{what}: {self._reason()}",
+            hint=self._hint(""),
+            details={"log": "\n".join(self._complaints)},
+        )
 
     def _reason(self) -> str:
         """The first error that was logged: what follows is mostly its consequence."""

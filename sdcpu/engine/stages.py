@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-Stage = Literal["load", "text", "sample", "decode"]
+Stage = Literal["load", "text", "sample", "decode", "upscale"]
 
 
 class StageClock:

@@ -52,6 +52,8 @@ SETTINGS = GenerateSettings(
 MESSAGES = [
     Load(settings=LoadSettings(files={"model": "/m.gguf", "vae": "/v"}, threads=2)),
     Generate(settings=SETTINGS),
+    protocol.Upscale(file="/u", picture=RED, scale=4, threads=2, tile_size=64),
+    protocol.Upscaled(pixels=RED),
     Quantize(source="/a", target="/b", tensor_type="q8_0"),
     Cancel(),
     Stop(),
