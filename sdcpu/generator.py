@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sdcpu.accel import are_kernels_there
+from sdcpu.adapters import Adapters
 from sdcpu.builds import Build
 from sdcpu.catalog import Catalog
 from sdcpu.default_model import Choice, choose_model, shipped_model
@@ -28,10 +29,10 @@ from sdcpu.errors import (
 from sdcpu.events import DownloadProgress, Preview, Progress
 from sdcpu.hardware import detect_hardware, process_memory
 from sdcpu.images import GeneratedImage, ImageRequest, request_of
-from sdcpu.jobs import check_inputs, check_threads, weights_of_loras
+from sdcpu.jobs import check_inputs, check_threads
 from sdcpu.kernels import OFF
 from sdcpu.measurements import Measurements
-from sdcpu.models import Model
+from sdcpu.models import Model, ModelFile
 from sdcpu.plan import EnginePlan, with_reason, words_note
 from sdcpu.plan import make_plan as decide
 from sdcpu.proving import prove_with_new_driver
@@ -91,6 +92,7 @@ class ImageGenerator:
         check_threads(self._settings.threads)
         self._name = self._settings.default_model if model is None else model
         self._catalog = Catalog(self._settings)
+        self._adapters = Adapters(self._catalog, self._settings)
         self._measurements = Measurements(self._settings.state_folder)
         self._tuning = tuning
         self._engines = EngineChoice(self._settings)
@@ -177,19 +179,22 @@ class ImageGenerator:
             request = request if request.seed is not None else _with_seed(request)
             self._news = prove_with_new_driver(self._engines, self._settings)
             known = self._chosen()
-            here = self._catalog.locate(known.model)
+            here: dict[ModelFile, Path | None] = {}
             plan = None
             if known.model.family:
                 # Too little memory, or a size that cannot be, should show before the download.
                 check_inputs(request, known.model)
                 plan = self._planned(known, request)
                 known = self._settled(known, plan)
-                here = self._catalog.locate(known.model)
+                here = self._catalog.locate(plan.model)
                 yield plan
             choice = yield from self._fetched(known)
+            adapted = self._adapters.join(choice.model, request)
+            for lora in adapted.loras:
+                yield from self._downloaded(lora)
             if plan is None or choice != known:
                 check_inputs(request, choice.model)
-            if plan is None or choice != known or self._catalog.locate(choice.model) != here:
+            if plan is None or choice != known or self._catalog.locate(adapted.model) != here:
                 plan = self._planned(choice, request)
                 yield plan
             try:
@@ -247,8 +252,9 @@ class ImageGenerator:
 
     def _settled(self, choice: Choice, plan: EnginePlan) -> Choice:
         """Keep to the quantisation that the first picture is drawn with."""
-        if plan.model != choice.model:
-            self._choice = choice = replace(choice, model=plan.model)
+        for variant in choice.model.variants:
+            if variant.name == plan.model.name:
+                self._choice = choice = replace(choice, model=variant)
         return choice
 
     def _planned(self, choice: Choice, request: ImageRequest) -> EnginePlan:
@@ -273,20 +279,20 @@ class ImageGenerator:
         )
 
     def _decided(self, model: Model, request: ImageRequest, build: Build) -> EnginePlan:
-        located = self._catalog.locate(model)
+        adapted = self._adapters.join(model, request)
+        located = self._catalog.locate(adapted.model)
         hardware = detect_hardware()
         remembered = Tunings(self._settings.state_folder)
-        return decide(
-            model,
-            request,
+        plan = decide(
+            adapted.model,
+            adapted.request,
             hardware,
             build,
-            headers=self._catalog.headers(model),
+            headers=self._catalog.headers(adapted.model),
             measurements=self._measurements,
             threads=self._settings.threads,
             memory_limit=self._settings.memory_limit,
             memory_held=process_memory(self.engine_pid),
-            extra_weights=weights_of_loras(request),
             accel=self._settings.accel,
             kernels_built=are_kernels_there(build.library),
             tuning=self._tuning or remembered.find(circumstances_of(hardware, build)),
@@ -294,6 +300,9 @@ class ImageGenerator:
             card=self._engines.card(build),
             start=start_size(request),
         )
+        for note in reversed(adapted.notes):
+            plan = with_reason(plan, note)
+        return plan
 
     def _fetched(self, choice: Choice) -> Generator[DownloadProgress, None, Choice]:
         """Download the model; where we chose it and it cannot be had, the shipped one steps in."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sdcpu.errors import InvalidRequestError
+from sdcpu.loras.tags import NamedLora
 from sdcpu.sampling import SAMPLERS, SCHEDULERS, Cache, Seamless, check_sigmas
 
 if TYPE_CHECKING:
@@ -94,8 +95,11 @@ class ImageRequest:
     """0 to 10."""
     ref_images: tuple[ImageSource, ...] = ()
     """Reference pictures of editing models."""
-    loras: tuple[tuple[str, float], ...] = ()
-    """LoRA files and their weights."""
+    loras: tuple[NamedLora, ...] = ()
+    """LoRAs and their weights, -10 to 10: names, paths, or "owner/repository/file" on the hub.
+
+    "lcm" is the one that makes few steps enough; see `sdcpu.adapters`.
+    """
     clip_skip: int | None = None
     """Layers of the text encoder to leave out from the end, 1 to 12."""
     sigmas: tuple[float, ...] = ()

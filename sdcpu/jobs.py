@@ -17,7 +17,6 @@ from sdcpu.protocol import GenerateSettings, LoadSettings, LoraFile, Pixels, Pre
 from sdcpu.quality import USUAL_STRENGTH, Size
 from sdcpu.start_pictures import StartPictures, check_pictures, reference_name
 from sdcpu.stopwatch import Stopwatch
-from sdcpu.weights import read_header
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -70,7 +69,6 @@ def check_inputs(request: ImageRequest, model: Model) -> None:
 
     Raises:
         InvalidRequestError: a picture cannot be read, or the model has no use for it.
-        ModelFileError: a LoRA file is damaged.
     """
     roles = {file.role for file in model.files}
     check_needs(request, model)
@@ -84,8 +82,6 @@ def check_inputs(request: ImageRequest, model: Model) -> None:
             f"{model.name} has no tiny decoder for previews.", hint='Use preview "proj".'
         )
     check_pictures(request)
-    for name, _weight in request.loras:
-        read_header(Path(name))
 
 
 def check_needs(request: ImageRequest, model: Model) -> None:
@@ -112,15 +108,6 @@ def check_threads(threads: int | None) -> None:
     """
     if threads is not None and not 1 <= threads <= 1024:
         raise InvalidRequestError(f"{threads} threads cannot be; give a number from 1 to 1024.")
-
-
-def weights_of_loras(request: ImageRequest) -> int:
-    """Add up the bytes of weights in the LoRA files that a request names.
-
-    Raises:
-        ModelFileError: a file is not there, or damaged.
-    """
-    return sum(read_header(Path(name)).weights_size for name, _weight in request.loras)
 
 
 def engine_job(
@@ -161,7 +148,7 @@ def engine_job(
             pixels_of(read_picture(image, reference_name(number)))
             for number, image in enumerate(request.ref_images, 1)
         ),
-        loras=(*_loras_of_model(located), *_loras_of_request(request)),
+        loras=tuple(_loras(located)),
         tile_size=plan.tile_size,
         preview="proj" if request.preview == "auto" else request.preview,
     )
@@ -303,12 +290,7 @@ def _pixels(image: Image | None) -> Pixels | None:
     return None if image is None else pixels_of(image)
 
 
-def _loras_of_model(located: Mapping[ModelFile, Path | None]) -> Iterator[LoraFile]:
+def _loras(located: Mapping[ModelFile, Path | None]) -> Iterator[LoraFile]:
     for file, path in located.items():
         if file.role is FileRole.LORA and path is not None:
             yield LoraFile(path=str(path), weight=file.weight)
-
-
-def _loras_of_request(request: ImageRequest) -> Iterator[LoraFile]:
-    for name, weight in request.loras:
-        yield LoraFile(path=str(Path(name).absolute()), weight=weight)

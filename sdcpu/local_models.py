@@ -63,14 +63,27 @@ def resolve_model(text: str, registry: Registry, is_here: IsHere | None = None) 
     path = _path(text)
     if text and _exists(path):
         return _local_model(path.absolute(), registry, is_here)
-    on_hub = _ON_HUB.fullmatch(text)
-    if on_hub and not _exists(Path(text.partition("/")[0])):
-        return _hub_model(text, on_hub["repository"], on_hub["path"], registry)
+    on_hub = model_on_hub(text, registry)
+    if on_hub is not None:
+        return on_hub
     if _looks_like_path(text):
         raise ModelFileError(
             f"{text} does not exist.", hint="Check the path.", details={"path": text}
         )
     return registry.find(text)
+
+
+def model_on_hub(text: str, registry: Registry) -> Model | None:
+    """The file that "owner/name/file" means on the hub; None where the text is nothing of the kind.
+
+    Raises:
+        UnknownModelError: it names a repository and no file.
+        ModelFileError: it is a pickle, or leads outside its repository.
+    """
+    on_hub = _ON_HUB.fullmatch(text)
+    if on_hub is None or _exists(Path(text.partition("/")[0])):
+        return None
+    return _hub_model(text, on_hub["repository"], on_hub["path"], registry)
 
 
 def complete_model(

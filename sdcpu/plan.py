@@ -204,7 +204,7 @@ def with_reason(plan: EnginePlan, reason: str) -> EnginePlan:
 def words_note(plan: EnginePlan) -> str:
     """Say which words of the prompt the model that ships with sdcpu does not know; "" for none."""
     words = f"{plan.request.prompt} {plan.request.negative_prompt}"
-    return unknown_words_note(plan.model.name, words) if plan.model.built_in else ""
+    return unknown_words_note(plan.model.name, words) if plan.model.files[0].built_in else ""
 
 
 def choose_threads(
@@ -262,7 +262,7 @@ def _conditions(
         height=way.height,
         passes=_passes(request),
         count=request.count,
-        loras=len(request.loras) + sum(f.role is FileRole.LORA for f in scene.model.files),
+        loras=sum(file.role is FileRole.LORA for file in scene.model.files),
         control=way.control,
         cache=request.cache,
         references=way.references,

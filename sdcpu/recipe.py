@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from sdcpu.errors import InvalidRequestError
+from sdcpu.loras.tags import tag_of
 from sdcpu.whole_file import written_whole
 
 if TYPE_CHECKING:
@@ -113,12 +114,15 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
 def parameters_text(recipe: Mapping[str, Any]) -> str:
     """The recipe as AUTOMATIC1111 writes it: prompt, negative prompt, then a line of settings.
 
+    LoRAs stand in the prompt, by the names of their files.
+
     >>> recipe = {"prompt": "a cat", "steps": 4, "sampler": "lcm", "cfg_scale": 1.0, "seed": 7}
     >>> print(parameters_text(recipe | {"width": 512, "height": 512}))
     a cat
     Steps: 4, Sampler: lcm, CFG scale: 1, Seed: 7, Size: 512x512
     """
-    lines = [str(recipe.get("prompt", ""))]
+    tags = (tag_of(PurePath(name).stem, weight) for name, weight in recipe.get("loras", ()))
+    lines = [" ".join([str(recipe.get("prompt", "")), *tags])]
     if recipe.get("negative_prompt"):
         lines.append(f"Negative prompt: {recipe['negative_prompt']}")
     settings = {

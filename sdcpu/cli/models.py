@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from sdcpu.cli.options import json_option
 from sdcpu.cli.output import print_json, print_note, print_table
 from sdcpu.figures import size_text
+from sdcpu.models import ModelKind
 
 if TYPE_CHECKING:
     from sdcpu.models import Model
@@ -19,9 +20,15 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   sdcpu models
+  sdcpu models --kind lora
   sdcpu models --requirements""",
 )
 @click.option("--all", "with_parts", is_flag=True, help="List those that draw no pictures too.")
+@click.option(
+    "--kind",
+    type=click.Choice(get_args(ModelKind)),
+    help="List those of one kind; LoRAs in your own folder are among them.",
+)
 @click.option("--here", is_flag=True, help="List only what is on this disk.")
 @click.option(
     "--requirements",
@@ -29,15 +36,21 @@ Examples:
     help="Say what each model needs on this machine: download, memory, time.",
 )
 @json_option
-def models(with_parts: bool, here: bool, requirements: bool, as_json: bool) -> None:
+def models(
+    with_parts: bool, kind: str | None, here: bool, requirements: bool, as_json: bool
+) -> None:
     """List the models that can be named with -m, in 'sdcpu pull' and in 'sdcpu plan'."""
+    from sdcpu.adapters import Adapters
     from sdcpu.catalog import Catalog
     from sdcpu.settings import load_settings
 
-    catalog = Catalog(load_settings())
-    known = catalog.registry.models.values()
+    settings = load_settings()
+    catalog = Catalog(settings)
+    known = [*catalog.registry.models.values(), *Adapters(catalog, settings).own_loras()]
     entries = [
-        (model, catalog.is_here(model)) for model in known if with_parts or model.kind == "image"
+        (model, catalog.is_here(model))
+        for model in known
+        if with_parts or model.kind == (kind or "image")
     ]
     if here:
         entries = [(model, is_here) for model, is_here in entries if is_here]
@@ -54,7 +67,7 @@ def models(with_parts: bool, here: bool, requirements: bool, as_json: bool) -> N
             [_row(model, is_here) for model, is_here in entries],
         )
         left_out = len(known) - len(entries)
-        if left_out and not here:
+        if left_out and not here and kind is None:
             print_note(f"\n{left_out} more draw no pictures by themselves: sdcpu models --all")
 
 
@@ -68,5 +81,5 @@ def _download_text(model: Model) -> str:
     """One size, or those of the smallest and the largest quantisation."""
     sizes = [variant.download_size for variant in model.variants or (model,)]
     if min(sizes) == max(sizes):
-        return size_text(sizes[0])
+        return size_text(sizes[0]) if sizes[0] else "-"
     return f"{size_text(min(sizes))} to {size_text(max(sizes))}"

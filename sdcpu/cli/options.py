@@ -99,8 +99,15 @@ def request_options(command: Decorated) -> Decorated:
             "--lora",
             callback=_loras,
             multiple=True,
-            metavar="FILE[:WEIGHT]",
-            help="Apply a LoRA. Can be given several times.",
+            metavar="LORA[:WEIGHT]",
+            help="Apply a LoRA: a name, a file, or owner/repository/file on the hub. Can be given "
+            "several times; <lora:name:0.8> in the prompt does the same.",
+        ),
+        _option(
+            "--lcm",
+            is_flag=True,
+            default=None,
+            help="Draw in 4 steps, with the LCM-LoRA of the model's family.",
         ),
         _option("--init", **picture, help="Start from this picture."),
         _option("--strength", **number, heading=STARTING_POINT, help="How far from it, 0 to 1."),
@@ -139,6 +146,8 @@ def request_from(values: dict[str, Any]) -> dict[str, Any]:
         value = values.pop(option)
         if value is not None and value != ():
             request[_FIELDS.get(option, option)] = value
+    if request.pop("lcm", None):
+        request["loras"] = (*request.get("loras", ()), ("lcm", 1.0))
     return request
 
 
@@ -226,19 +235,16 @@ def _extension(
 def _loras(
     _ctx: click.Context, _option: click.Parameter, texts: tuple[str, ...]
 ) -> tuple[tuple[str, float], ...]:
-    """Read LoRA files and how strongly they are applied, written like "style.safetensors:0.8"."""
+    """Read LoRAs and how strongly they are applied, written like "style.safetensors:0.8"."""
     return tuple(_lora(text) for text in texts)
 
 
 def _lora(text: str) -> tuple[str, float]:
-    path, _, weight = text.rpartition(":")
+    name, _, weight = text.rpartition(":")
     try:
-        lora = path, float(weight)
+        return name, float(weight)
     except ValueError:  # what follows the colon, if there is one, belongs to the name
-        lora = text, 1.0
-    if not Path(lora[0]).is_file():
-        raise click.BadParameter(f"There is no file {lora[0]!r}.")
-    return lora
+        return text, 1.0
 
 
 _FIELDS = {
@@ -256,7 +262,7 @@ _FIELDS = {
 _REQUEST_OPTIONS = (
     *("width", "height", "quality", "steps", "seed", "count", "negative", "cfg", "guidance"),
     *("sampler", "scheduler", "sigmas", "eta", "cache", "seamless", "clip_skip", "decoder"),
-    *("lora", "init", "strength", "mask"),
+    *("lora", "lcm", "init", "strength", "mask"),
     *("extend", "fit", "control", "control_step", "control_strength", "ref"),
 )
 

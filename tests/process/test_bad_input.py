@@ -143,7 +143,9 @@ PICTURES = {
     ),
     "canny-without-control": Case(draw("--control-step", "canny"), "no control picture"),
     "control-without-net": Case(draw("--control", "start.png"), "no ControlNet", picture()),
-    "lora-missing": Case(draw("--lora", "style.safetensors"), "no file 'style.safetensors'"),
+    "lora-missing": Case(
+        draw("--lora", "style.safetensors"), "no file 'style.safetensors'", code=1
+    ),
     "lora-empty": Case(draw("--lora", "s.safetensors"), "is empty", wrote("s.safetensors"), code=1),
     "lora-weight-nan": Case(draw("--lora", "s.gguf:nan"), "weight of LoRA", wrote("s.gguf")),
     "from-missing": Case(["generate", "--from", "start.png"], "does not exist"),

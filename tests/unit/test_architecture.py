@@ -32,6 +32,7 @@ LAYERS = (
         "identification",
         "models",
         "models_file",
+        "loras",
     },
     {
         "local_models",
@@ -54,6 +55,7 @@ LAYERS = (
     {
         "generator",
         "catalog",
+        "adapters",
         "jobs",
         "series",
         "quantization",

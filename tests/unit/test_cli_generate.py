@@ -303,7 +303,6 @@ WRONG = [
     (["a", "--steps", "-1"], "steps is -1"),
     (["a", "--steps", "many"], "not a valid integer"),
     (["a", "--memory-limit", "lots"], "not a size"),
-    (["a", "--lora", "missing.safetensors:0.5"], "no file 'missing.safetensors'"),
     (["a", "--init", "missing.png"], "does not exist"),
     (["a", "-o", "missing/cat.png"], "no folder"),
     (["a", "--report", "missing/report.json"], "no folder"),

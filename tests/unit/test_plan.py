@@ -283,7 +283,10 @@ def test_evaluations_of_the_model(request_: dict[str, object], passes: int) -> N
 
 
 def test_what_slows_the_steps_is_part_of_the_conditions() -> None:
-    conditions = plan(loras=(("a.gguf", 1.0),), control_image="c.png").conditions
+    lora = ModelFile(role=FileRole.LORA, path="a.gguf", size=7)
+    model, headers = SD15
+    with_lora = replace(model, files=(*model.files, lora)), headers
+    conditions = plan(with_lora, control_image="c.png").conditions
     assert (conditions.loras, conditions.control, conditions.references) == (1, True, 0)
     assert plan(ref_images=("a.png", "b.png")).conditions.references == 2
 

@@ -1,0 +1,241 @@
+"""What a request brings along to change a model: LoRAs, found by name and joined to the model."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from sdcpu.catalog import Catalog
+from sdcpu.errors import InvalidRequestError, ModelFileError, UnknownModelError
+from sdcpu.families import FAMILIES, FileRole
+from sdcpu.images import ImageRequest
+from sdcpu.local_models import model_on_hub
+from sdcpu.loras.fit import check_lora
+from sdcpu.loras.tags import check_without_tags, take_tags
+from sdcpu.models import Defaults, Model, ModelFile, family_defaults
+from sdcpu.quality import FEW_STEPS
+from sdcpu.settings import Settings
+
+LORA_FOLDER = "loras"
+"""The user's own LoRAs, beside models.toml: each is known by its file's name without the ending."""
+LCM = "lcm"
+"""As a LoRA's name: the one that makes the model's family draw in few steps."""
+_ENDINGS = (".safetensors", ".gguf")
+_VALUES = {
+    "steps": "{} steps",
+    "cfg_scale": "cfg {:g}",
+    "sampler": "sampler {}",
+    "scheduler": "scheduler {}",
+}
+"""What a LoRA's defaults may change, and how that is said."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Adapted:
+    """A model with everything that a request adds to it."""
+
+    model: Model
+    """Its files hold those of the LoRAs, with their weights."""
+    request: ImageRequest
+    """Names are spelled so that they mean the same from any folder."""
+    loras: tuple[Model, ...] = ()
+    """The LoRAs, to be downloaded where they are not here."""
+    notes: tuple[str, ...] = ()
+    """What a person should hear beforehand."""
+
+
+class Adapters:
+    """Finds what requests name, for the models of one catalog."""
+
+    def __init__(self, catalog: Catalog, settings: Settings) -> None:
+        self._catalog = catalog
+        self._folder = settings.models_file.parent / LORA_FOLDER
+
+    def join(self, model: Model, request: ImageRequest) -> Adapted:
+        """Join to a model what a request names, as far as it is here checked to fit.
+
+        Tags such as <lora:name:0.8> in the prompt are taken out of it.
+
+        Raises:
+            InvalidRequestError: a tag cannot be read, or stands in the negative prompt.
+            UnknownModelError: nothing answers to a name.
+            ModelFileError: a file is missing or damaged, or does not fit the model.
+        """
+        prompt, tagged = take_tags(request.prompt)
+        check_without_tags(request.negative_prompt)
+        request = replace(request, prompt=prompt, loras=(*request.loras, *tagged))
+        if not request.loras:
+            return Adapted(model=model, request=request)
+        wanted: dict[str, tuple[Model, float]] = {}
+        notes: list[str] = []
+        for name, weight in request.loras:
+            if name.lower() == LCM and _draws_in_few_steps(model):
+                notes.append(
+                    f"{model.name} draws in {model.defaults.steps} steps without an LCM-LoRA."
+                )
+                continue
+            lora = self.find_lora(name, model.family)
+            wanted[lora.name] = (lora, weight)  # named again, its last weight counts
+        joined = model
+        for lora, weight in wanted.values():
+            if weight:
+                joined, note = self._joined(joined, lora, weight, request)
+                notes += [note] if note else []
+        notes += self._fitting(joined, model)
+        exact = replace(
+            request, loras=tuple((name, weight) for name, (_, weight) in wanted.items())
+        )
+        return Adapted(
+            model=joined,
+            request=exact,
+            loras=tuple(lora for lora, weight in wanted.values() if weight),
+            notes=tuple(notes),
+        )
+
+    def find_lora(self, name: str, family: str = "") -> Model:
+        """Find a LoRA: a known one, one of the user's folder, a file, or "owner/name/file".
+
+        Raises:
+            UnknownModelError: nothing answers to the name.
+            ModelFileError: the path leads nowhere, or to a kind of file that is refused.
+        """
+        known = self._catalog.registry.models.get(name.lower())
+        if name.lower() == LCM:
+            known = self._lcm_lora(family)
+        if known is not None:
+            if known.kind != "lora":
+                raise InvalidRequestError(
+                    f"{known.name} is not a LoRA.", hint=f"Use it as a model: -m {known.name}."
+                )
+            return known
+        own = [lora for lora in self.own_loras() if lora.name == name]
+        if len(own) > 1:
+            paths = " or ".join(str(lora.files[0].local_path) for lora in own)
+            raise InvalidRequestError(f"{name} may be {paths}.", hint="Give the path of one.")
+        return own[0] if own else self._file(name)
+
+    def known_loras(self) -> list[Model]:
+        """List the LoRAs that can be named: known ones, then the user's."""
+        known = self._catalog.registry.models.values()
+        return [model for model in known if model.kind == "lora"] + self.own_loras()
+
+    def own_loras(self) -> list[Model]:
+        """List the files in the user's folder, and in folders inside it."""
+        paths = self._folder.rglob("*") if self._folder.is_dir() else ()
+        return [
+            _local_lora(path, path.stem, "One of yours")
+            for path in sorted(paths)
+            if path.suffix.lower() in _ENDINGS and path.is_file()
+        ]
+
+    def _lcm_lora(self, family: str) -> Model:
+        for model in self._catalog.registry.models.values():
+            is_lcm = model.kind == "lora" and model.defaults.sampler == "lcm"
+            if is_lcm and model.family == family:
+                return model
+        title = FAMILIES[family].title if family in FAMILIES else "this model"
+        raise InvalidRequestError(
+            f"No LCM-LoRA is known for {title}.",
+            hint="There are some for Stable Diffusion 1.x and XL; other families have models of "
+            "few steps: `sdcpu models`.",
+        )
+
+    def _file(self, name: str) -> Model:
+        path = _path(name)
+        if path is not None and path.is_file():
+            return _local_lora(path.absolute(), str(path.absolute()), f"The file {path.name}")
+        on_hub = model_on_hub(name, self._catalog.registry)
+        if on_hub is not None:
+            files = tuple(replace(file, role=FileRole.LORA) for file in on_hub.files)
+            return replace(on_hub, kind="lora", family="lora", files=files)
+        if "/" in name or name.lower().endswith(_ENDINGS):
+            raise ModelFileError(
+                f"There is no file {name!r} to use as a LoRA.", hint="Check the path."
+            )
+        names = [lora.name for lora in self.known_loras()]
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        raise UnknownModelError(
+            f"There is no LoRA named {name[:80]!r}.",
+            hint=(f"Did you mean {' or '.join(close)}? " if close else "")
+            + f"`sdcpu models --kind lora` lists those that have names; files in {self._folder} "
+            "have theirs; a path works too.",
+        )
+
+    def _joined(
+        self, model: Model, lora: Model, weight: float, request: ImageRequest
+    ) -> tuple[Model, str]:
+        """The model with a LoRA's files and wishes, and a note about them."""
+        files = tuple(replace(file, weight=weight * file.weight) for file in lora.files)
+        if any(_same_file(file, other) for file in files for other in model.files):
+            return model, f"{model.name} has {lora.name} already: it is not applied twice."
+        wishes = _wishes(lora)
+        said = [
+            _VALUES[name].format(value)
+            for name, value in wishes.items()
+            if name in _VALUES and getattr(request, name) is None
+        ]
+        joined = replace(
+            model,
+            files=(*model.files, *files),
+            defaults=replace(model.defaults, **wishes),
+            license=_licences(model, lora),
+            gated=model.gated or lora.gated,
+            draft=lora.draft if wishes else model.draft,
+            best=lora.best if wishes else model.best,
+        )
+        return joined, f"{lora.name} wants {', '.join(said)}." if said else ""
+
+    def _fitting(self, joined: Model, model: Model) -> Iterator[str]:
+        """Check the LoRAs that are here; yield a note for each that is used in part."""
+        headers = self._catalog.headers(joined)
+        own = {file: header for file, header in headers.items() if file in model.files}
+        for file, header in headers.items():
+            if file.role is FileRole.LORA and file not in own:
+                note = check_lora(header, model, own)
+                if note:
+                    yield note
+
+
+def _draws_in_few_steps(model: Model) -> bool:
+    return 0 < model.defaults.steps <= FEW_STEPS and model.defaults.cfg_scale == 1
+
+
+def _wishes(lora: Model) -> dict[str, Any]:
+    """What a LoRA's entry says of steps and sampling, where it is not as its family has it."""
+    usual = family_defaults(lora.family)
+    return {
+        field.name: getattr(lora.defaults, field.name)
+        for field in fields(Defaults)
+        if getattr(lora.defaults, field.name) != getattr(usual, field.name)
+    }
+
+
+def _licences(model: Model, lora: Model) -> str:
+    if lora.license in ("unknown", model.license):
+        return model.license
+    return f"{model.license}; {lora.name}: {lora.license}"
+
+
+def _same_file(file: ModelFile, other: ModelFile) -> bool:
+    return replace(file, weight=1.0) == replace(other, weight=1.0)
+
+
+def _local_lora(path: Path, name: str, summary: str) -> Model:
+    file = ModelFile(
+        role=FileRole.LORA, path=path.name, size=path.stat().st_size, local_path=path.absolute()
+    )
+    return Model(
+        name=name, summary=summary, kind="lora", family="lora", files=(file,), source="user"
+    )
+
+
+def _path(name: str) -> Path | None:
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except (OSError, ValueError, RuntimeError):  # no possible name, or nobody has such a home
+        return None
+    return path
