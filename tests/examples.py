@@ -9,7 +9,7 @@ import sdcpu
 
 PACKAGE = Path(sdcpu.__file__).parent
 
-DRAWING = ("sdcpu", "sdcpu.generator", "sdcpu.process", "sdcpu.series")
+DRAWING = ("sdcpu", "sdcpu.generator", "sdcpu.process", "sdcpu.series", "sdcpu.batch.runs")
 """Modules whose examples start the engine."""
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdcpu.errors import InvalidRequestError
+from sdcpu.picture_names import slug
 
 if TYPE_CHECKING:
     from sdcpu.images import GeneratedImage
-
-MAX_SLUG_CHARACTERS = 60
 
 
 class Outputs:
@@ -67,21 +65,6 @@ def unused_path(folder: Path, stem: str, ending: str) -> Path:
         number += 1
         path = folder / f"{stem}-{number}{ending}"
     return path
-
-
-def slug(prompt: str) -> str:
-    """Turn a prompt into the beginning of a file name.
-
-    >>> slug("A red circle, on a *blue* background!")
-    'a-red-circle-on-a-blue-background'
-    >>> slug("🙂")
-    'picture'
-    """
-    words = "-".join(re.findall(r"\w+", prompt.lower()))
-    if len(words) > MAX_SLUG_CHARACTERS:
-        words = words[: MAX_SLUG_CHARACTERS + 1].rpartition("-")[0] or words[:MAX_SLUG_CHARACTERS]
-    # A name's limit is 255 bytes on most file systems; letters outside ASCII take up to four.
-    return words.encode()[:160].decode(errors="ignore") or "picture"
 
 
 def _is_folder(path: Path) -> bool:

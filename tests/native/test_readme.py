@@ -18,7 +18,10 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the examples run one after the other: later ones use what earlier ones made."""
-    return tmp_path_factory.mktemp("readme")
+    path = tmp_path_factory.mktemp("readme")
+    (table,) = examples("csv")
+    (path / "prompts.csv").write_text(table.text, encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ MOST_LINES = 400
 LAYERS = (
     {"binding", "errors", "figures", "instruction_sets", "whole_file"},
     {"canvas", "events", "images", "recipe", "inputs", "settings", "tensors", "native"}
-    | {"templates", "wildcards", "styles"}
+    | {"templates", "wildcards", "styles", "picture_names"}
     | {"sampling", "step_cache"}
     | {"hardware", "gpus", "kernels", "measurements", "protocol", "stopwatch"}
     | {
@@ -58,6 +58,7 @@ LAYERS = (
         "adapters",
         "jobs",
         "series",
+        "batch",
         "quantization",
         "report",
         "trials",

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sdcpu.cli.outputs import Outputs, check_file, slug
+from sdcpu.cli.outputs import Outputs, check_file
 from sdcpu.errors import InvalidRequestError
 from sdcpu.images import GeneratedImage, ImageRequest
+from sdcpu.picture_names import slug
 
 FILE = Path(__file__)
 

@@ -1,0 +1,276 @@
+"""Drawing the requests of a file into a folder: checked first, journalled, resumable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sdcpu.batch.contents import BatchContents, inspect_lines
+from sdcpu.batch.events import BatchEvent, BatchSummary, LineDone, LineFailed
+from sdcpu.batch.journal import ENDING, Journal
+from sdcpu.batch.lines import BatchLine, BrokenLine, read_requests
+from sdcpu.batch.workers import Workers
+from sdcpu.catalog import Catalog
+from sdcpu.errors import InvalidRequestError, NotEnoughMemoryError
+from sdcpu.generator import Event, ImageGenerator
+from sdcpu.hardware import detect_hardware
+from sdcpu.images import GeneratedImage
+from sdcpu.picture_names import numbered, slug
+from sdcpu.plan import choose_threads
+from sdcpu.recipe import read_recipe
+from sdcpu.series import stream_series
+from sdcpu.settings import Settings, load_settings, parse_size
+from sdcpu.styles import load_styles
+
+
+class Batch:
+    r"""The requests of a file, to be drawn into a folder.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "prompts.txt").write_text("a red circle\na blue star\n")
+    >>> batch = Batch(folder / "prompts.txt", folder, model="demo", defaults={"steps": 1})
+    >>> for event in batch.draw():
+    ...     if isinstance(event, LineDone):
+    ...         print(event.files[0].name)
+    0001-a-red-circle.png
+    0002-a-blue-star.png
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        folder: str | Path = ".",
+        *,
+        model: str | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        wildcards: Sequence[Path] | None = None,
+        sample: int | None = None,
+        resume: bool = False,
+        force: bool = False,
+        workers: int = 1,
+        threads: int | None = None,
+        memory_limit: int | str | None = None,
+        settings: Settings | None = None,
+        **machine: Any,
+    ) -> None:
+        """Name the file and the folder, which is made when it is not there.
+
+        `defaults` are keywords of `ImageRequest` for lines that do not say otherwise, `machine`
+        keywords of `ImageGenerator`. With `resume`, lines are left out that an earlier run drew.
+        `workers` generators draw side by side, each with its share of threads and memory.
+        """
+        if not 1 <= workers <= 64:
+            raise InvalidRequestError(f"{workers} workers cannot be; give a number from 1 to 64.")
+        self.path, self.folder = Path(path), Path(folder)
+        self.journal_path = self.folder / f"{self.path.name}{ENDING}"
+        self._model, self._defaults = model, dict(defaults or {})
+        self._wildcards, self._sample = wildcards, sample
+        self._resume, self._force, self._workers = resume, force, workers
+        self._settings = settings or load_settings()
+        limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
+        self._threads = self._settings.threads if threads is None else threads
+        self._memory_limit = self._settings.memory_limit if limit is None else limit
+        self._machine = machine
+        self._made: dict[int, set[Path]] = {}
+        """Pictures of lines that are being drawn: an engine that dies costs none of them."""
+
+    def check(self) -> BatchContents:
+        """Read the whole file, draw nothing, and say what is in it and what is wrong with it.
+
+        Raises:
+            InvalidRequestError: the file cannot be read or has no requests, or there is an earlier
+                run whose pictures must neither be drawn again nor be replaced.
+        """
+        if self.journal_path.exists() and not (self._resume or self._force):
+            raise InvalidRequestError(
+                f"{self.path.name} was drawn into {self.folder} before.",
+                hint="Go on with it by --resume, or begin anew by --force.",
+            )
+        known = self._resume and self.journal_path.exists()
+        with ExitStack() as stack:
+            journal = stack.enter_context(closing(self._opened_journal())) if known else None
+            contents = inspect_lines(self._lines(), Catalog(self._settings), journal)
+        if not contents.lines and not contents.broken:
+            raise InvalidRequestError(
+                f"{self.path} has no requests.", hint="Write one prompt a line."
+            )
+        return contents
+
+    def draw(self, contents: BatchContents | None = None) -> Generator[BatchEvent, None, None]:
+        """Draw what is not drawn yet; a line that fails does not stop the others.
+
+        Lines of one model follow one another. `contents` are what `check` found, so that the file
+        need not be checked again. Broken lines count as failed. Leaving the iterator early cancels
+        what is being drawn; `resume` goes on from there.
+        """
+        contents = contents or self.check()
+        began = time.monotonic()
+        failed, drawn, pictures = contents.broken_count, 0, 0
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with closing(self._opened_journal()) as journal:
+            pending = self._pending(contents, journal)
+            count = self._fitting_workers(contents)
+            workers = Workers(count, lambda model: self._generator(model, count))
+
+            def draw(
+                generator: ImageGenerator, line: BatchLine
+            ) -> Generator[Event | LineDone, None, None]:
+                yield from self._drawn(generator, line, journal)
+
+            with closing(workers.run(pending, draw)) as events:
+                for event in events:
+                    if isinstance(event, LineDone):
+                        drawn, pictures = drawn + 1, pictures + len(event.files)
+                    elif isinstance(event, LineFailed):
+                        failed += 1
+                        journal.note_failure(event.line, event.error)
+                    yield event
+        yield BatchSummary(
+            drawn=drawn,
+            skipped=contents.done,
+            failed=failed,
+            pictures=pictures,
+            seconds=time.monotonic() - began,
+            workers=count,
+        )
+
+    def _lines(self) -> Iterator[BatchLine | BrokenLine]:
+        return read_requests(
+            self.path,
+            defaults=self._defaults,
+            model=self._model,
+            wildcards=self._wildcards,
+            sample=self._sample,
+            styles=load_styles(self._settings.styles_file),
+        )
+
+    def _pending(self, contents: BatchContents, journal: Journal) -> Iterator[BatchLine]:
+        """The lines that are to be drawn, those of one model after one another."""
+        for model in contents.models:
+            for line in self._lines():
+                if (
+                    isinstance(line, BatchLine)
+                    and line.model == model
+                    and line.number not in contents.left_out
+                    and not journal.is_done(line)
+                ):
+                    yield line
+
+    def _opened_journal(self) -> Journal:
+        return Journal(self.journal_path, resume=self._resume)
+
+    def _generator(self, model: str | None, workers: int) -> ImageGenerator:
+        """A generator with its share of the machine."""
+        threads, memory = self._threads, self._memory_limit
+        if workers > 1:
+            hardware = detect_hardware()
+            threads = max(1, choose_threads(hardware, self._threads)[0] // workers)
+            free = hardware.memory_available
+            if hardware.memory_limit_available is not None:
+                free = min(free, hardware.memory_limit_available)
+            memory = (memory or free) // workers
+        return ImageGenerator(
+            model, threads=threads, memory_limit=memory, settings=self._settings, **self._machine
+        )
+
+    def _fitting_workers(self, contents: BatchContents) -> int:
+        """The number of workers.
+
+        Raises:
+            NotEnoughMemoryError: the first line of a model does not fit beside as many others.
+        """
+        if self._workers == 1:
+            return 1
+        for model in contents.models:
+            lines = (line for line in self._lines() if isinstance(line, BatchLine))
+            for line in islice((line for line in lines if line.model == model), 1):
+                with self._generator(model, self._workers) as generator:
+                    try:
+                        generator.plan(**{**line.fields, "prompt": line.prompts[0]})
+                    except NotEnoughMemoryError as error:
+                        raise NotEnoughMemoryError(
+                            f"{self._workers} workers do not fit the memory: {error.message}",
+                            hint="Take fewer workers.",
+                        ) from error
+        return self._workers
+
+    def _drawn(
+        self, generator: ImageGenerator, line: BatchLine, journal: Journal
+    ) -> Generator[Event | LineDone, None, None]:
+        """Draw the pictures of a line that are not there yet, and note them when they are."""
+        began = time.monotonic()
+        files = targets(line, self.folder)
+        made = self._made.setdefault(line.number, set())
+        done = 0
+        while done < len(files) and (
+            files[done] in made or (self._resume and _is_of(files[done], line))
+        ):
+            done += 1
+        for file in files[done:]:
+            if file.exists() and not self._force:
+                raise InvalidRequestError(
+                    f"{file} exists already.", hint="Move it away, or allow it with --force."
+                )
+        first = line.fields.get("seed")
+        first = journal.seed_of(line.number) if first is None else first
+        with closing(stream_series(generator, _requests(line, first, done))) as events:
+            for event in events:
+                if isinstance(event, GeneratedImage):
+                    file = files[done + event.index]
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    recipe = {**event.recipe, "batch_line": line.digest}
+                    replace(event, recipe=recipe).save(file, overwrite=self._force)
+                    made.add(file)
+                else:
+                    yield event
+        seeds = [first + index % _count(line) for index in range(len(files))]
+        seconds = time.monotonic() - began
+        del self._made[line.number]
+        journal.note_pictures(line, files, seeds=seeds, seconds=seconds)
+        yield LineDone(line=line, files=tuple(files), seeds=tuple(seeds), seconds=seconds)
+
+
+def targets(line: BatchLine, folder: Path) -> list[Path]:
+    """The files that a line's pictures go to, in the order in which they are drawn.
+
+    >>> line = BatchLine(number=3, fields={"prompt": "a {red|blue} star"})
+    >>> [path.name for path in targets(line, Path("pictures"))]
+    ['0003-a-red-star-1.png', '0003-a-blue-star-2.png']
+    """
+    count, total = _count(line), line.pictures
+    if line.output is not None:
+        return [numbered(folder / line.output, index, total) for index in range(total)]
+    stems = [f"{line.number:04d}-{slug(prompt)}" for prompt in line.prompts]
+    return [numbered(folder / f"{stems[n // count]}.png", n, total) for n in range(total)]
+
+
+def _requests(line: BatchLine, seed: int, done: int) -> list[dict[str, Any]]:
+    """A request for each prompt of a line, without the pictures that are done."""
+    count = _count(line)
+    requests = []
+    for number, prompt in enumerate(line.prompts):
+        there = min(count, max(0, done - number * count))
+        if there < count:
+            own = {"prompt": prompt, "seed": seed + there, "count": count - there}
+            requests.append({**line.fields, **own})
+    return requests
+
+
+def _count(line: BatchLine) -> int:
+    return int(line.fields.get("count", 1))
+
+
+def _is_of(file: Path, line: BatchLine) -> bool:
+    """Whether a file is this line's picture, from a run that was killed before it was noted."""
+    if not file.is_file():
+        return False
+    try:
+        return read_recipe(file).get("batch_line") == line.digest
+    except InvalidRequestError:
+        return False
