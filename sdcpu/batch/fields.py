@@ -15,14 +15,14 @@ MODEL, OUTPUT = "model", "output"
 """What a line may say besides the request: which model draws, and the name of the picture."""
 
 _NOT_OF_A_LINE = {"preview"}
-_KINDS = {
+KINDS = {
     field.name: str(field.type).removesuffix(" | None")
     for field in fields(ImageRequest)
     if field.name not in _NOT_OF_A_LINE
 }
 """The fields of a request and their types, as they are written."""
 
-NAMES = (*_KINDS, MODEL, OUTPUT)
+NAMES = (*KINDS, MODEL, OUTPUT)
 
 _MEANT = {"negative": "negative_prompt", "cfg": "cfg_scale", "n": "count", "style": "styles"}
 _MEANT |= {"init": "init_image", "mask": "mask_image", "control": "control_image"}
@@ -60,7 +60,7 @@ def values_of_cells(cells: Mapping[str, str], folder: Path) -> dict[str, Any]:
     for name, cell in cells.items():
         if not cell.strip():
             continue
-        read = _FROM_TEXT.get(_KINDS.get(name, "str"), _text)
+        read = FROM_TEXT.get(KINDS.get(name, "str"), _text)
         try:
             values[name] = read(cell, folder)
         except ValueError as error:
@@ -82,7 +82,7 @@ def values_of_object(written: Mapping[str, Any], folder: Path) -> dict[str, Any]
         if value is None:
             continue
         try:
-            values[name] = _value(_KINDS.get(name, "str"), value, folder)
+            values[name] = _value(KINDS.get(name, "str"), value, folder)
         except (ValueError, TypeError) as error:
             raise InvalidRequestError(f"The field {name} is {value!r}; {error}.") from error
     return values
@@ -92,7 +92,7 @@ def files_named(values: Mapping[str, Any]) -> list[Path]:
     """The pictures that a line brings along."""
     named: list[Path] = []
     for name, value in values.items():
-        kind = _KINDS.get(name, "")
+        kind = KINDS.get(name, "")
         if "ImageSource" in kind:
             many = value if isinstance(value, tuple) else (value,)
             named += [each for each in many if isinstance(each, Path)]
@@ -186,8 +186,8 @@ def _loras(cell: str, folder: Path) -> tuple[tuple[str, float], ...]:
     return tuple(loras)
 
 
-_LORAS = "tuple[tuple[str, float], ...]"
-_FROM_TEXT: dict[str, Callable[[str, Path], Any]] = {
+_LORAS = "tuple[NamedLora, ...]"
+FROM_TEXT: dict[str, Callable[[str, Path], Any]] = {
     "int": _whole,
     "float": _number,
     "bool": _truth,
@@ -198,3 +198,4 @@ _FROM_TEXT: dict[str, Callable[[str, Path], Any]] = {
     "Extension": _whole_numbers,
     _LORAS: _loras,
 }
+"""How a cell is read, by the type of its field; others are text."""

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sdcpu.batch import BatchLine, BrokenLine, read_requests
 from sdcpu.batch.contents import inspect_lines
-from sdcpu.batch.fields import NAMES
+from sdcpu.batch.fields import FROM_TEXT, KINDS, NAMES
 from sdcpu.batch.runs import targets
 from sdcpu.catalog import Catalog
 from sdcpu.errors import InvalidRequestError
@@ -73,6 +73,11 @@ def test_a_table_names_fields(write: Write) -> None:
     assert (second.number, second.model, second.output) == (5, "sd-turbo", None)
     assert second.fields["cfg_scale"] == 1.5
     assert second.fields["seed"] == 9
+
+
+def test_every_kind_of_field_can_stand_in_a_cell() -> None:
+    texts = {"str", "Quality", "Fit", "ControlStep", "Cache", "Seamless", "Decoder"}
+    assert {kind for kind in KINDS.values() if kind not in FROM_TEXT} <= texts
 
 
 def test_a_cell_may_hold_several_numbers(write: Write, tmp_path: Path) -> None:
