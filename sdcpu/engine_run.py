@@ -8,30 +8,17 @@ from pathlib import Path
 
 from sdcpu.builds import Build
 from sdcpu.engine_choice import EngineChoice, check_devices
-from sdcpu.errors import CancelledError
 from sdcpu.events import Preview, Progress
 from sdcpu.images import GeneratedImage
-from sdcpu.jobs import engine_job, engine_load, finished_picture, preview_picture, progress_event
+from sdcpu.jobs import progress_event
 from sdcpu.kernels import OFF
 from sdcpu.measurements import Measurements
 from sdcpu.models import ModelFile
+from sdcpu.order import Order, enlarge
 from sdcpu.plan import EnginePlan
 from sdcpu.process import EngineProcess
-from sdcpu.protocol import (
-    Drawn,
-    Finished,
-    Generate,
-    Load,
-    Pixels,
-    Previewed,
-    Quantize,
-    Reached,
-    Started,
-    Upscale,
-    Upscaled,
-)
+from sdcpu.protocol import Pixels, Quantize, Started, Upscale
 from sdcpu.settings import child_environment
-from sdcpu.start_pictures import lay_out
 from sdcpu.stopwatch import Stopwatch
 
 
@@ -87,37 +74,23 @@ class EngineRun:
             CancelledError: `cancel` was called.
             EngineError: the engine failed.
         """
-        pictures = lay_out(plan.request, plan.canvas)
-        job = engine_job(plan, located, pictures)
-        process = self._running(plan.build, plan.kernels)
-        watch = Stopwatch(pictures=plan.request.count, expected=plan.stage_seconds)
-        stage_seconds: dict[str, float] = {}
-        for message in (Load(settings=engine_load(plan, located)), Generate(settings=job)):
-            if self.is_cancelled:
-                raise CancelledError("Cancelled before the picture was begun.")
-            for answer in process.run(message):
-                if isinstance(answer, Reached):
-                    yield progress_event(answer, watch, plan.request.count)
-                elif isinstance(answer, Previewed):
-                    yield preview_picture(answer)
-                elif isinstance(answer, Drawn):
-                    self.pictures_done += 1
-                    yield finished_picture(
-                        plan,
-                        pictures,
-                        answer.pixels,
-                        index=self.pictures_done - 1,
-                        seed=answer.seed,
-                        seconds=watch.seconds,
-                    )
-                elif isinstance(answer, Finished):
-                    stage_seconds |= answer.stage_seconds
-        self._measurements.record(plan.conditions, stage_seconds)
+        order = Order(
+            plan=plan,
+            located=located,
+            process=self._running(plan.build, plan.kernels),
+            is_cancelled=self._cancelled.is_set,
+            first=self.pictures_done,
+        )
+        for event in order.events():
+            if isinstance(event, GeneratedImage):
+                self.pictures_done += 1
+            yield event
+        self._measurements.record(plan.conditions, order.seconds)
 
     def enlarge(
-        self, build: Build, kernels: str, message: Upscale
-    ) -> Generator[Reached, None, tuple[Pixels, float]]:
-        """Make a picture larger; return it and the seconds that took.
+        self, build: Build, kernels: str, message: Upscale, watch: Stopwatch
+    ) -> Generator[Progress, None, tuple[Pixels, float]]:
+        """Make a picture larger; return its pixels and the seconds that took.
 
         Raises:
             CancelledError: `cancel` was called.
@@ -125,17 +98,12 @@ class EngineRun:
         """
         process = self._running(build, kernels)
         check_devices(build, process.start())
-        pixels, seconds = message.picture, 0.0
-        if self.is_cancelled:
-            raise CancelledError("Cancelled before the picture was enlarged.")
-        for answer in process.run(message):
-            if isinstance(answer, Reached) and answer.stage == "upscale":
-                yield answer
-            elif isinstance(answer, Upscaled):
-                pixels = answer.pixels
-            elif isinstance(answer, Finished):
-                seconds = sum(answer.stage_seconds.values())
-        return pixels, seconds
+        return enlarge(
+            process,
+            message,
+            lambda reached: progress_event(reached, watch, pictures=1),
+            self._cancelled.is_set,
+        )
 
     def quantize(self, source: Path, target: Path, tensor_type: str) -> None:
         """Write a model file again in another tensor type.

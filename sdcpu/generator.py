@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections import ChainMap
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,7 @@ from sdcpu.settings import Settings, load_settings, overridden
 from sdcpu.start_pictures import start_size
 from sdcpu.styles import apply_styles, load_styles, note_styles
 from sdcpu.tuning import Tuning, Tunings, circumstances_of
+from sdcpu.upscaler_files import find_upscaler
 from sdcpu.variants import plan_variant
 
 Event = EnginePlan | DownloadProgress | Progress | Preview | GeneratedImage
@@ -192,6 +194,8 @@ class ImageGenerator:
             adapted = self._adapters.join(choice.model, request)
             for lora in adapted.loras:
                 yield from self._downloaded(lora)
+            if upscaler := self._upscaler(request):
+                yield from self._downloaded(upscaler)
             if plan is None or choice != known:
                 check_inputs(request, choice.model)
             if plan is None or choice != known or self._catalog.locate(adapted.model) != here:
@@ -214,7 +218,10 @@ class ImageGenerator:
             self._settings = replace(self._settings, accel=OFF)
             plan = self._planned(choice, plan.request)
             yield plan
-        yield from self._run.draw(plan, self._catalog.locate(plan.model))
+        located = self._catalog.locate(plan.model)
+        if upscaler := self._upscaler(plan.request):
+            located |= self._catalog.locate(upscaler)
+        yield from self._run.draw(plan, located)
 
     def _drawn_by_processor(
         self, choice: Choice, failed: EnginePlan, request: ImageRequest, error: SdcpuError
@@ -280,7 +287,9 @@ class ImageGenerator:
 
     def _decided(self, model: Model, request: ImageRequest, build: Build) -> EnginePlan:
         adapted = self._adapters.join(model, request)
-        located = self._catalog.locate(adapted.model)
+        upscaler = self._upscaler(request)
+        parts = [part for part in (adapted.model, upscaler) if part is not None]
+        located = [path for part in parts for path in self._catalog.locate(part).items()]
         hardware = detect_hardware()
         remembered = Tunings(self._settings.state_folder)
         plan = decide(
@@ -288,7 +297,7 @@ class ImageGenerator:
             adapted.request,
             hardware,
             build,
-            headers=self._catalog.headers(adapted.model),
+            headers=ChainMap(*map(self._catalog.headers, parts)),
             measurements=self._measurements,
             threads=self._settings.threads,
             memory_limit=self._settings.memory_limit,
@@ -296,13 +305,19 @@ class ImageGenerator:
             accel=self._settings.accel,
             kernels_built=are_kernels_there(build.library),
             tuning=self._tuning or remembered.find(circumstances_of(hardware, build)),
-            missing_files=[file for file, path in located.items() if path is None],
+            missing_files=[file for file, path in located if path is None],
             card=self._engines.card(build),
             start=start_size(request),
+            upscaler=upscaler,
         )
         for note in reversed(adapted.notes):
             plan = with_reason(plan, note)
         return plan
+
+    def _upscaler(self, request: ImageRequest) -> Model | None:
+        """What enlarges the finished pictures; None where nothing does."""
+        wanted = request.upscale is not None
+        return find_upscaler(request.upscaler, self._catalog.registry) if wanted else None
 
     def _fetched(self, choice: Choice) -> Generator[DownloadProgress, None, Choice]:
         """Download the model; where we chose it and it cannot be had, the shipped one steps in."""

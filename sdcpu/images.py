@@ -110,6 +110,10 @@ class ImageRequest:
     """What may stand in for some of the steps."""
     seamless: Seamless = "none"
     """Edges that are to fit together, for patterns: "x" is left to right, "y" top to bottom."""
+    upscale: int | None = None
+    """Make the finished picture 2 or 4 times as wide and high with an upscaler."""
+    upscaler: str | Path | None = None
+    """A known upscaler or an ESRGAN file; None: the one for photographs."""
     decoder: Decoder = "auto"
     """"tiny" is fast and small, "full" is exact, "auto" takes what the plan finds right."""
     preview: PreviewKind = "none"
@@ -148,6 +152,7 @@ class ImageRequest:
                 f"not {self.steps}.",
                 hint="Leave the steps out.",
             )
+        _check_choice("upscale factor", self.upscale, (2, 4))
         _check_choice("decoder", self.decoder, get_args(Decoder))
         _check_choice("preview", self.preview, get_args(PreviewKind))
         _check_choice("fit", self.fit, get_args(Fit))
@@ -250,10 +255,11 @@ def _check_number(
         )
 
 
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     if value is not None and value not in choices:
         raise InvalidRequestError(
-            f"There is no {name} {value!r}.", hint=f"Choose one of: {', '.join(choices)}."
+            f"There is no {name} {value!r}.",
+            hint=f"Choose one of: {', '.join(map(str, choices))}.",
         )
 
 
@@ -280,6 +286,10 @@ def _check_company(request: ImageRequest) -> None:
                     f"{article} {name} needs a picture to paint on.",
                     hint="Give the picture too: --init FILE.",
                 )
+    if request.upscaler is not None and request.upscale is None:
+        raise InvalidRequestError(
+            "An upscaler has nothing to do.", hint="Say how much larger: --upscale 2 or 4."
+        )
     if request.control_image is None and request.control_step != "none":
         raise InvalidRequestError(
             "There is no control picture to find edges in.", hint="Give one: --control FILE."

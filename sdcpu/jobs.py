@@ -13,7 +13,15 @@ from sdcpu.families import FAMILIES, FileRole
 from sdcpu.images import GeneratedImage, ImageRequest
 from sdcpu.inputs import pixels_of, read_alpha, read_picture
 from sdcpu.models import Model, ModelFile
-from sdcpu.protocol import GenerateSettings, LoadSettings, LoraFile, Pixels, Previewed, Reached
+from sdcpu.protocol import (
+    GenerateSettings,
+    LoadSettings,
+    LoraFile,
+    Pixels,
+    Previewed,
+    Reached,
+    Upscale,
+)
 from sdcpu.quality import USUAL_STRENGTH, Size
 from sdcpu.start_pictures import StartPictures, check_pictures, reference_name
 from sdcpu.stopwatch import Stopwatch
@@ -209,6 +217,26 @@ def picture(pixels: Pixels) -> Image:
     return frombytes(_MODES[pixels.channels], (pixels.width, pixels.height), pixels.data)
 
 
+def upscale_job(
+    plan: EnginePlan, located: Mapping[ModelFile, Path | None], drawn: GeneratedImage
+) -> Upscale:
+    """What the upscaler must do to a finished picture."""
+    enlargement = _given(plan.enlargement)
+    return Upscale(
+        file=str(located[enlargement.file]),
+        picture=pixels_of(drawn.image),
+        scale=enlargement.scale,
+        threads=plan.threads,
+        tile_size=enlargement.tile_size,
+    )
+
+
+def upscaled_picture(plan: EnginePlan, drawn: GeneratedImage, pixels: Pixels) -> GeneratedImage:
+    """The finished picture, enlarged as the plan says."""
+    size = _given(plan.enlargement).size
+    return replace(drawn, image=enlarged_picture(pixels, size))
+
+
 def enlarged_picture(pixels: Pixels, size: Size, source: ImageSource | None = None) -> Image:
     """The upscaler's pixels in the size that was asked for, with the transparency of the source."""
     from PIL.Image import Resampling
@@ -236,6 +264,8 @@ def recipe_of(request: ImageRequest, plan: EnginePlan) -> dict[str, Any]:
     for name in ("init_image", "mask_image", "control_image"):
         if isinstance(getattr(request, name), str | Path):
             recipe[name] = str(Path(getattr(request, name)).absolute())
+    if plan.enlargement is not None:
+        recipe["upscaler"] = plan.enlargement.upscaler
     paths = [image for image in request.ref_images if isinstance(image, str | Path)]
     if len(paths) == len(request.ref_images):
         recipe["ref_images"] = [str(Path(path).absolute()) for path in paths]

@@ -10,6 +10,7 @@ from sdcpu.buffers import Decoder
 from sdcpu.builds import Build
 from sdcpu.canvas import Canvas, Size
 from sdcpu.demo import unknown_words_note
+from sdcpu.enlargement import Enlargement, plan_enlargement
 from sdcpu.errors import InvalidRequestError
 from sdcpu.figures import size_text
 from sdcpu.fitting import Fitting, Room, Scene, find_room, find_room_on, find_way
@@ -19,7 +20,7 @@ from sdcpu.images import ImageRequest
 from sdcpu.kernels import MEASURED, OFF, KernelChoice, choose_kernels
 from sdcpu.measurements import Conditions, Measurements, format_duration
 from sdcpu.memory import MemoryEstimate, main_tensor_type
-from sdcpu.quality import fill_request
+from sdcpu.quality import FilledRequest, fill_request
 from sdcpu.registry import FileRole, Model, ModelFile
 from sdcpu.sampling import TWO_PASS_SAMPLERS
 from sdcpu.tuning import Tuning
@@ -53,6 +54,8 @@ class EnginePlan:
     decoder: Decoder
     tile_size: int
     """Decode in tiles of this many latent pixels; 0: in one piece."""
+    enlargement: Enlargement | None = None
+    """How an upscaler makes the finished picture larger; None: it does not."""
     upscale_to: tuple[int, int] | None
     """Enlarge the drawn picture to this width and height; None: leave it."""
     canvas: Canvas | None = None
@@ -96,6 +99,7 @@ def make_plan(
     missing_files: Collection[ModelFile] = (),
     card: Gpu | None = None,
     start: Size | None = None,
+    upscaler: Model | None = None,
 ) -> EnginePlan:
     """Decide how to make the picture that a request asks for.
 
@@ -115,6 +119,8 @@ def make_plan(
         tuning: What was measured to be the fastest on this machine.
         missing_files: Files that must be downloaded first.
         card: What a build for cards computes on; None for a build for the processor.
+        upscaler: What makes the finished picture larger, where the request asks for it; its header
+            is among the headers.
         start: Width and height of the picture that the request starts from, or follows.
 
     Raises:
@@ -153,9 +159,24 @@ def make_plan(
     drawn = replace(filled.request, decoder=way.decoder)
     if drawn.preview == "auto":
         drawn = replace(drawn, preview="tae" if way.tiny_preview else "proj")
+    enlargement = None
+    if upscaler is not None and drawn.upscale is not None:
+        enlargement = plan_enlargement(
+            upscaler,
+            headers.get(upscaler.files[0]),
+            _finished_size(filled),
+            drawn.upscale,
+            held=memory.process + memory.weights,
+            room=room,
+        )
+        memory = replace(memory, upscale=enlargement.memory)
     computer = hardware.cpu_name if card is None else card.name
     machine = f"{computer} | {build.name} {build.version} {kernels.name}"
     conditions = _conditions(machine, thread_count, scene, drawn, fitting)
+    if enlargement is not None:
+        conditions = replace(
+            conditions, upscaler=enlargement.upscaler, upscaled_pixels=enlargement.pixels
+        )
     seconds = measurements.estimate(conditions)
     surprises = (*filled.reasons, *fitting.reasons)
     reasons = [*surprises, *([thread_reason] if card is None else []), kernels.reason]
@@ -181,6 +202,7 @@ def make_plan(
         vae_conv_direct=way.vae_conv_direct,
         decoder=way.decoder,
         tile_size=way.tile_size,
+        enlargement=enlargement,
         upscale_to=filled.upscale_to,
         canvas=filled.canvas,
         files=model.files,
@@ -238,6 +260,13 @@ def choose_threads(
         count = max(1, math.floor(hardware.cpu_quota))
         reason = f"the container may use {hardware.cpu_quota:g} CPUs' worth of time."
     return count, f"{_threads_text(count)}: {reason}"
+
+
+def _finished_size(filled: FilledRequest) -> Size:
+    """Width and height of the picture before an upscaler gets it."""
+    if filled.canvas is not None:
+        return filled.canvas.result_size
+    return filled.upscale_to or (filled.request.width or 0, filled.request.height or 0)
 
 
 def _threads_text(count: int) -> str:

@@ -21,7 +21,7 @@ from sdcpu.figures import size_text
 from sdcpu.fitting import find_room, find_room_on
 from sdcpu.hardware import detect_hardware
 from sdcpu.inputs import picture_size, pixels_of, read_picture
-from sdcpu.jobs import check_threads, enlarged_picture, progress_event
+from sdcpu.jobs import check_threads, enlarged_picture
 from sdcpu.kernels import OFF, choose_kernels
 from sdcpu.measurements import Conditions, Measurements, format_duration
 from sdcpu.memory import ENGINE_PROCESS, PARENT_PROCESS, kernel_work_areas
@@ -247,12 +247,7 @@ class Upscaler:
         )
         expected = {} if plan.seconds_expected is None else {"upscale": plan.seconds_expected}
         watch = Stopwatch(pictures=1, expected=expected)
-        work = self._run.enlarge(plan.build, plan.kernels, message)
-        try:
-            while True:
-                yield progress_event(next(work), watch, pictures=1)
-        except StopIteration as ended:
-            larger, seconds = ended.value
+        larger, seconds = yield from self._run.enlarge(plan.build, plan.kernels, message, watch)
         self._measurements.record(plan.conditions, {"upscale": seconds})
         yield UpscaledImage(
             image=enlarged_picture(larger, enlargement.size, image),

@@ -91,6 +91,13 @@ def request_options(command: Decorated) -> Decorated:
         ),
         _option("--clip-skip", **whole, help="Layers of the text encoder to leave out."),
         _option(
+            "--upscale",
+            type=click.Choice(["2", "4"]),
+            callback=_number,
+            help="Make the finished picture so many times as wide and high.",
+        ),
+        _option("--upscaler", metavar="NAME", help="What does that: see 'sdcpu upscale --help'."),
+        _option(
             "--decoder",
             type=click.Choice(["auto", "tiny", "full"]),
             help="The tiny decoder is fast and small, the full one exact.",
@@ -232,6 +239,10 @@ def _extension(
     return left, top, right, bottom
 
 
+def _number(_ctx: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    return None if text is None else int(text)
+
+
 def _loras(
     _ctx: click.Context, _option: click.Parameter, texts: tuple[str, ...]
 ) -> tuple[tuple[str, float], ...]:
@@ -261,8 +272,8 @@ _FIELDS = {
 
 _REQUEST_OPTIONS = (
     *("width", "height", "quality", "steps", "seed", "count", "negative", "cfg", "guidance"),
-    *("sampler", "scheduler", "sigmas", "eta", "cache", "seamless", "clip_skip", "decoder"),
-    *("lora", "lcm", "init", "strength", "mask"),
+    *("sampler", "scheduler", "sigmas", "eta", "cache", "seamless", "upscale", "upscaler"),
+    *("clip_skip", "decoder", "lora", "lcm", "init", "strength", "mask"),
     *("extend", "fit", "control", "control_step", "control_strength", "ref"),
 )
 

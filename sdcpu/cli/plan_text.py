@@ -68,9 +68,8 @@ def licence_text(model: Model) -> str:
 
 def _picture_size(plan: EnginePlan) -> str:
     size = f"{plan.request.width}x{plan.request.height}"
-    if plan.upscale_to:
-        return f"{size} enlarged to {plan.upscale_to[0]}x{plan.upscale_to[1]}"
-    return size
+    larger = plan.enlargement.size if plan.enlargement else plan.upscale_to
+    return f"{size} enlarged to {larger[0]}x{larger[1]}" if larger else size
 
 
 def _computer(plan: EnginePlan) -> str:

@@ -11,8 +11,10 @@ from PIL import Image, ImageOps
 import sdcpu
 from sdcpu.cli.commands import run
 from sdcpu.errors import InvalidRequestError, ModelFileError
+from sdcpu.jobs import request_fields
 from sdcpu.process import EngineProcess
 from sdcpu.protocol import Pixels, Reached, Upscale, Upscaled
+from sdcpu.recipe import read_recipe
 from sdcpu.settings import Settings, load_settings
 from tests.upscalers import write_upscaler
 
@@ -122,3 +124,28 @@ def test_what_is_no_upscaler_is_named(tmp_path: Path, photo: Image.Image) -> Non
         sdcpu.upscale(photo, pickled)
     with pytest.raises(InvalidRequestError, match="enlarges nothing"):
         sdcpu.upscale(photo, "demo")
+
+
+def test_a_drawn_picture_is_enlarged_in_the_same_process(
+    tmp_path: Path, settings: Settings, demo_folder: Path
+) -> None:
+    file = write_upscaler(tmp_path / "nearest.safetensors", factor=2)
+    settings = replace(settings, cache_folder=demo_folder)
+    asked = {"width": 64, "height": 64, "steps": 1, "seed": 3}
+    with sdcpu.ImageGenerator("demo", settings=settings) as generator:
+        small = generator.generate("a red circle on a blue background", **asked)
+        pid = generator.engine_pid
+        events = list(
+            generator.stream(
+                "a red circle on a blue background", upscale=2, upscaler=file, count=2, **asked
+            )
+        )
+        assert generator.engine_pid == pid
+    large, other = (event for event in events if isinstance(event, sdcpu.GeneratedImage))
+    assert furthest(large.image, repeated(small.image, 2)) <= ROUNDING
+    assert (other.seed, other.width) == (4, 128)
+    stages = [event.stage for event in events if isinstance(event, sdcpu.Progress)]
+    assert stages.index("upscale") > stages.index("decode")
+    path = large.save(tmp_path / "large.png")
+    again = request_fields(read_recipe(path))
+    assert (again["width"], again["upscale"], again["upscaler"]) == (64, 2, str(file))

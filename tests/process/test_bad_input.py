@@ -123,6 +123,29 @@ REQUESTS = {
 }
 
 PICTURES = {
+    "sigmas-words": Case(draw("--sigmas", "much,little,0"), "no list of numbers"),
+    "sigmas-rising": Case(draw("--sigmas", "1,14,0"), "numbers that fall, and end with 0"),
+    "sigmas-and-steps": Case(draw("--sigmas", "14,1,0", "--steps", "4"), "are 2 steps, not 4"),
+    "eta-2": Case(draw("--eta", "2", "--sampler", "tcd"), "eta is 2.0"),
+    "eta-without-effect": Case(draw("--eta", "1", "--sampler", "euler"), "adds no fresh noise"),
+    "cache": Case(draw("--cache", "magic"), "'magic' is not one of"),
+    "cache-of-transformers": Case(draw("--cache", "easycache"), "does nothing for"),
+    "seamless": Case(draw("--seamless", "z"), "'z' is not one of"),
+    "upscale-3": Case(draw("--upscale", "3"), "'3' is not one of"),
+    "upscaler-alone": Case(draw("--upscaler", "realesrgan-x4plus"), "upscaler has nothing to do"),
+    "upscaler-that-draws": Case(draw("--upscale", "2", "--upscaler", "demo"), "enlarges nothing"),
+    "upscaler-missing": Case(
+        draw("--upscale", "2", "--upscaler", "x4.safetensors"), "does not exist", code=1
+    ),
+    "upscale-nothing": Case(["upscale", "start.png"], "There is no file start.png"),
+    "upscale-text": Case(["upscale", "start.png"], "cannot be used", wrote("start.png", "words")),
+    "upscale-huge": Case(["upscale", "start.png"], "picture to enlarge", huge_picture),
+    "upscale-by-pickle": Case(
+        ["upscale", "start.png", "--upscaler", "x4.pth"],
+        "a pickled checkpoint",
+        lambda: [picture()(), Path("x4.pth").write_bytes(b"PK" + bytes(64))],
+        code=1,
+    ),
     "init-missing": Case(draw("--init", "start.png"), "does not exist"),
     "init-folder": Case(draw("--init", "start.png"), "is a directory", Path("start.png").mkdir),
     "init-empty": Case(draw("--init", "start.png"), "init image", wrote("start.png")),

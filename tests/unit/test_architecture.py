@@ -65,6 +65,7 @@ LAYERS = (
         "proving",
         "engine_choice",
         "engine_run",
+        "order",
         "start_pictures",
         "upscaler",
     },

@@ -105,6 +105,7 @@ def test_the_path_is_all_that_goes_to_standard_output(capsys: pytest.CaptureFixt
 
 
 ALL_OPTIONS = [
+    *("--upscale", "4", "--upscaler", "realesrgan-x4plus-anime"),
     *("-W", "640", "-H", "512", "--quality", "best", "--steps", "9", "--seed", "42", "-n", "2"),
     *("--negative", "blur", "--cfg", "2.5", "--guidance", "3", "--sampler", "lcm"),
     *("--sigmas", "14.6,7,3,2,1.5,1,0.6,0.3,0.1,0", "--eta", "0.5", "--cache", "spectrum"),
@@ -149,6 +150,8 @@ def test_every_option_reaches_the_request() -> None:
         "eta": 0.5,
         "cache": "spectrum",
         "seamless": "x",
+        "upscale": 4,
+        "upscaler": "realesrgan-x4plus-anime",
         "clip_skip": 2,
         "decoder": "full",
         "init_image": Path("start.png"),

@@ -37,6 +37,8 @@ BAD_VALUES: list[tuple[str, Any]] = [
     ("quality", "perfect"),
     ("eta", 1.5),
     ("cache", "yes"),
+    ("upscale", 3),
+    ("upscaler", "realesrgan-x4plus"),
     ("seamless", "z"),
     ("sigmas", (1.0,)),
     ("sigmas", (3.0, 1.0)),
