@@ -1,4 +1,4 @@
-"""What a request brings along to change a model: LoRAs, found by name and joined to the model."""
+"""What a request brings along to change a model: LoRAs and textual inversions, found and joined."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdcpu.catalog import Catalog
+from sdcpu.embeddings import check_embedding, embeddings_in, prepared, used_in
 from sdcpu.errors import InvalidRequestError, ModelFileError, UnknownModelError
 from sdcpu.families import FAMILIES, FileRole
 from sdcpu.images import ImageRequest
@@ -18,9 +19,12 @@ from sdcpu.loras.tags import check_without_tags, take_tags
 from sdcpu.models import Defaults, Model, ModelFile, family_defaults
 from sdcpu.quality import FEW_STEPS
 from sdcpu.settings import Settings
+from sdcpu.weights import read_header
 
 LORA_FOLDER = "loras"
 """The user's own LoRAs, beside models.toml: each is known by its file's name without the ending."""
+EMBEDDING_FOLDER = "embeddings"
+"""The user's own textual inversions, beside models.toml."""
 LCM = "lcm"
 """As a LoRA's name: the one that makes the model's family draw in few steps."""
 _ENDINGS = (".safetensors", ".gguf")
@@ -53,6 +57,8 @@ class Adapters:
     def __init__(self, catalog: Catalog, settings: Settings) -> None:
         self._catalog = catalog
         self._folder = settings.models_file.parent / LORA_FOLDER
+        self._embedding_folder = settings.models_file.parent / EMBEDDING_FOLDER
+        self._cache_folder = settings.cache_folder / EMBEDDING_FOLDER
 
     def join(self, model: Model, request: ImageRequest) -> Adapted:
         """Join to a model what a request names, as far as it is here checked to fit.
@@ -67,33 +73,12 @@ class Adapters:
         prompt, tagged = take_tags(request.prompt)
         check_without_tags(request.negative_prompt)
         request = replace(request, prompt=prompt, loras=(*request.loras, *tagged))
-        if not request.loras:
-            return Adapted(model=model, request=request)
-        wanted: dict[str, tuple[Model, float]] = {}
-        notes: list[str] = []
-        for name, weight in request.loras:
-            if name.lower() == LCM and _draws_in_few_steps(model):
-                notes.append(
-                    f"{model.name} draws in {model.defaults.steps} steps without an LCM-LoRA."
-                )
-                continue
-            lora = self.find_lora(name, model.family)
-            wanted[lora.name] = (lora, weight)  # named again, its last weight counts
-        joined = model
-        for lora, weight in wanted.values():
-            if weight:
-                joined, note = self._joined(joined, lora, weight, request)
-                notes += [note] if note else []
-        notes += self._fitting(joined, model)
-        exact = replace(
-            request, loras=tuple((name, weight) for name, (_, weight) in wanted.items())
-        )
-        return Adapted(
-            model=joined,
-            request=exact,
-            loras=tuple(lora for lora, weight in wanted.values() if weight),
-            notes=tuple(notes),
-        )
+        adapted = Adapted(model=model, request=request)
+        if request.loras:
+            adapted = self._with_loras(adapted)
+        if request.embeddings or self._embedding_folder.is_dir():
+            adapted = self._with_embeddings(adapted)
+        return adapted
 
     def find_lora(self, name: str, family: str = "") -> Model:
         """Find a LoRA: a known one, one of the user's folder, a file, or "owner/name/file".
@@ -130,6 +115,67 @@ class Adapters:
             for path in sorted(paths)
             if path.suffix.lower() in _ENDINGS and path.is_file()
         ]
+
+    def _with_loras(self, plain: Adapted) -> Adapted:
+        model, request = plain.model, plain.request
+        wanted: dict[str, tuple[Model, float]] = {}
+        notes: list[str] = []
+        for name, weight in request.loras:
+            if name.lower() == LCM and _draws_in_few_steps(model):
+                notes.append(
+                    f"{model.name} draws in {model.defaults.steps} steps without an LCM-LoRA."
+                )
+                continue
+            lora = self.find_lora(name, model.family)
+            wanted[lora.name] = (lora, weight)  # named again, its last weight counts
+        joined = model
+        for lora, weight in wanted.values():
+            if weight:
+                joined, note = self._joined(joined, lora, weight, request)
+                notes += [note] if note else []
+        notes += self._fitting(joined, model)
+        exact = tuple((name, weight) for name, (_, weight) in wanted.items())
+        return Adapted(
+            model=joined,
+            request=replace(request, loras=exact),
+            loras=tuple(lora for lora, weight in wanted.values() if weight),
+            notes=tuple(notes),
+        )
+
+    def _with_embeddings(self, plain: Adapted) -> Adapted:
+        """Join the textual inversions whose names stand in the prompts."""
+        model, request = plain.model, plain.request
+        named = [Path(place).expanduser() for place in request.embeddings]
+        given = [embedding for place in named for embedding in embeddings_in(place)]
+        own = embeddings_in(self._embedding_folder) if self._embedding_folder.is_dir() else []
+        used = used_in([*given, *own], (request.prompt, request.negative_prompt))
+        notes = [
+            f"The embedding {embedding.name} changes nothing: the prompt does not name it."
+            for embedding in given
+            if embedding not in used and any(embedding.path == path.absolute() for path in named)
+        ]
+        files = []
+        for embedding in list(used):
+            header = read_header(embedding.path)
+            try:
+                check_embedding(header, model.family)
+            except InvalidRequestError as error:
+                if embedding in given:
+                    raise
+                notes.append(f"{embedding.path.name} of your folder is not used: {error.message}")
+                used.remove(embedding)
+                continue
+            path = prepared(header, self._cache_folder)
+            size = path.stat().st_size
+            files.append(
+                ModelFile(role=FileRole.EMBEDDING, path=path.name, size=size, local_path=path)
+            )
+        return replace(
+            plain,
+            model=replace(model, files=(*model.files, *files)),
+            request=replace(request, embeddings=tuple(embedding.path for embedding in used)),
+            notes=(*plain.notes, *notes),
+        )
 
     def _lcm_lora(self, family: str) -> Model:
         for model in self._catalog.registry.models.values():

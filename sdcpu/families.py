@@ -23,6 +23,8 @@ class FileRole(StrEnum):
     TINY_DECODER = "tiny_decoder"
     CONTROL_NET = "control_net"
     LORA = "lora"
+    EMBEDDING = "embedding"
+    """A textual inversion: vectors for a word of the prompt."""
     UPSCALER = "upscaler"
 
     @property
@@ -45,6 +47,7 @@ _ROLE_LABELS = {
     FileRole.TINY_DECODER: "tiny decoder",
     FileRole.CONTROL_NET: "ControlNet",
     FileRole.LORA: "LoRA",
+    FileRole.EMBEDDING: "embedding",
     FileRole.UPSCALER: "upscaler",
 }
 

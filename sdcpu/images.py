@@ -100,6 +100,8 @@ class ImageRequest:
 
     "lcm" is the one that makes few steps enough; see `sdcpu.adapters`.
     """
+    embeddings: tuple[str | Path, ...] = ()
+    """Files with textual inversions, or folders of them; each acts where the prompt names it."""
     clip_skip: int | None = None
     """Layers of the text encoder to leave out from the end, 1 to 12."""
     sigmas: tuple[float, ...] = ()
@@ -157,6 +159,8 @@ class ImageRequest:
         _check_choice("preview", self.preview, get_args(PreviewKind))
         _check_choice("fit", self.fit, get_args(Fit))
         _check_choice("control step", self.control_step, get_args(ControlStep))
+        for place in self.embeddings:
+            _check_text("path of an embedding", str(place))
         for path, weight in self.loras:
             _check_text("LoRA name", path)
             _check_number(f"weight of LoRA {path}", weight, -10, 10)

@@ -55,12 +55,17 @@ def engine_load(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> L
         file: path
         for file, path in located.items()
         if path is not None
-        and file.role not in (FileRole.LORA, FileRole.UPSCALER)
+        and file.role not in (FileRole.LORA, FileRole.EMBEDDING, FileRole.UPSCALER)
         and (file.role is not FileRole.TINY_DECODER or plan.decoder == "tiny" or tiny_preview)
         and (file.role is not FileRole.CONTROL_NET or request.control_image is not None)
     }
     return LoadSettings(
         files={str(file.role): str(path) for file, path in wanted.items()},
+        embeddings={
+            path.stem: str(path)
+            for file, path in located.items()
+            if file.role is FileRole.EMBEDDING and path is not None
+        },
         threads=plan.threads,
         flash_attention=plan.flash_attention,
         diffusion_conv_direct=plan.diffusion_conv_direct,
@@ -269,6 +274,7 @@ def recipe_of(request: ImageRequest, plan: EnginePlan) -> dict[str, Any]:
     paths = [image for image in request.ref_images if isinstance(image, str | Path)]
     if len(paths) == len(request.ref_images):
         recipe["ref_images"] = [str(Path(path).absolute()) for path in paths]
+    recipe["embeddings"] = [str(Path(path).absolute()) for path in request.embeddings]
     return recipe | {
         "decoder": plan.decoder,
         "model": plan.model.name,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sdcpu.buffers import MIB, Decoder, decoder_bytes, diffusion_buffer
 from sdcpu.families import FAMILIES
@@ -115,17 +116,19 @@ def predict_memory(
         model.family, way.decoder, conv_direct=way.vae_conv_direct, own_file=own_file
     )
     kept = BYTES_PER_PIXEL_DECODED + BYTES_PER_PIXEL_KEPT * way.count
+    words = _words_in_f32(headers)
     return MemoryEstimate(
         process=CARD_CONTEXT
         if way.on_card
         else PARENT_PROCESS + ENGINE_PROCESS + kernel_work_areas(way.kernel_threads),
         weights=extra_weights
+        + words.more
         + sum(
             _weights_of_file(file, headers.get(file), model, way)
             for file in model.files
             if is_loaded(file, way)
         ),
-        text=round(diffusion.text),
+        text=round(diffusion.text) + words.copy,
         sample=round(sample),
         decode=round(per_pixel * _tile_pixels(model.family, way) + kept * pixels),
         encode=round(per_pixel * pixels) if way.encodes else 0,
@@ -135,6 +138,28 @@ def predict_memory(
 def kernel_work_areas(threads: int) -> int:
     """Bytes beside the engine's buffers; nothing for the engine's own kernels."""
     return (KERNEL_WORK_AREA + threads * KERNEL_WORK_AREA_OF_A_THREAD) if threads else 0
+
+
+class _Words(NamedTuple):
+    """What a text encoder's table of words takes because a textual inversion is joined to it."""
+
+    more: int = 0
+    """Bytes more than the table has in its file, since it must be f32."""
+    copy: int = 0
+    """Bytes of the table with the new vectors, which exists while the prompt is read."""
+
+
+def _words_in_f32(headers: Mapping[ModelFile, WeightsHeader]) -> _Words:
+    if not any(file.role is FileRole.EMBEDDING for file in headers):
+        return _Words()
+    tables = [
+        tensor
+        for header in headers.values()
+        for tensor in header.tensors
+        if tensor.name.endswith("token_embedding.weight")
+    ]
+    whole = sum(4 * math.prod(table.shape) for table in tables)
+    return _Words(more=whole - sum(table.size for table in tables), copy=whole)
 
 
 def is_loaded(file: ModelFile, way: Way) -> bool:

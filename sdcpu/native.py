@@ -56,8 +56,13 @@ def context_parameters(native: Any, settings: LoadSettings) -> Any:
         if role not in _PATH_FIELDS:
             raise ModelLoadError(f"The engine takes no file in the role {role!r}.")
         fill(parameters, **{_PATH_FIELDS[role]: existing_file(file)})
+    embeddings = (native.sd_embedding_t * len(settings.embeddings))()
+    for embedding, (name, file) in zip(embeddings, settings.embeddings.items(), strict=True):
+        fill(embedding, name=name.encode(), path=existing_file(file))
     fill(
         parameters,
+        embeddings=embeddings,
+        embedding_count=len(embeddings),
         n_threads=settings.threads,
         rng_type=_CPU_RNG,
         sampler_rng_type=_CPU_RNG,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from sdcpu.buffers import Decoder
 from sdcpu.builds import Build
@@ -226,6 +227,8 @@ def with_reason(plan: EnginePlan, reason: str) -> EnginePlan:
 def words_note(plan: EnginePlan) -> str:
     """Say which words of the prompt the model that ships with sdcpu does not know; "" for none."""
     words = f"{plan.request.prompt} {plan.request.negative_prompt}"
+    for embedding in plan.request.embeddings:
+        words = words.replace(Path(embedding).stem, "")
     return unknown_words_note(plan.model.name, words) if plan.model.files[0].built_in else ""
 
 

@@ -74,6 +74,8 @@ class LoadSettings:
     """Keep the full decoder for the result when a tiny one is loaded for previews."""
     prediction: str | None = None
     """A name of `PREDICTIONS`; None: the engine reads it off the file."""
+    embeddings: dict[str, str] = field(default_factory=dict)
+    """Paths of textual inversions by the words of prompts that stand for them."""
     seamless_horizontally: bool = False
     seamless_vertically: bool = False
 

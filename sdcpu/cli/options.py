@@ -111,6 +111,12 @@ def request_options(command: Decorated) -> Decorated:
             "several times; <lora:name:0.8> in the prompt does the same.",
         ),
         _option(
+            "--embedding",
+            multiple=True,
+            metavar="FILE",
+            help="A textual inversion, or a folder of them: acts where the prompt has its name.",
+        ),
+        _option(
             "--lcm",
             is_flag=True,
             default=None,
@@ -267,13 +273,14 @@ _FIELDS = {
     "control": "control_image",
     "ref": "ref_images",
     "lora": "loras",
+    "embedding": "embeddings",
 }
 """Options with shorter names than the fields of `sdcpu.ImageRequest` that they fill."""
 
 _REQUEST_OPTIONS = (
     *("width", "height", "quality", "steps", "seed", "count", "negative", "cfg", "guidance"),
     *("sampler", "scheduler", "sigmas", "eta", "cache", "seamless", "upscale", "upscaler"),
-    *("clip_skip", "decoder", "lora", "lcm", "init", "strength", "mask"),
+    *("clip_skip", "decoder", "lora", "lcm", "embedding", "init", "strength", "mask"),
     *("extend", "fit", "control", "control_step", "control_strength", "ref"),
 )
 

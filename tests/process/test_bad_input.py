@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from sdcpu.cli.commands import run
 from tests.bad_files import BAD_FILES
+from tests.sparse_files import write_sparse
 
 SECONDS = 5
 """The longest that a person should wait to hear that something cannot be."""
@@ -70,6 +71,20 @@ def huge_picture() -> None:
     data = bytearray(Path("start.png").read_bytes())
     data[16:24] = (60_000).to_bytes(4, "big") * 2
     Path("start.png").write_bytes(data)
+
+
+def lora(text_width: int) -> Setup:
+    """A LoRA for attention to a text of this width, with 999 outputs."""
+    layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    shapes = {"lora_down": (4, text_width), "lora_up": (999, 4)}
+    return lambda: write_sparse(
+        Path("s.safetensors"), [(f"{layer}.{part}.weight", shape) for part, shape in shapes.items()]
+    )
+
+
+def embedding() -> None:
+    """A textual inversion for Stable Diffusion 2, which stands for a word of the prompt."""
+    write_sparse(Path("circle.safetensors"), [("emb_params", (2, 1024))])
 
 
 def draw(*arguments: str) -> list[str]:
@@ -171,6 +186,33 @@ PICTURES = {
     ),
     "lora-empty": Case(draw("--lora", "s.safetensors"), "is empty", wrote("s.safetensors"), code=1),
     "lora-weight-nan": Case(draw("--lora", "s.gguf:nan"), "weight of LoRA", wrote("s.gguf")),
+    "lora-unknown": Case(draw("--lora", "inc:0.5"), "no LoRA named 'inc'", code=1),
+    "lora-hub-offline": Case(draw("--lora", "owner/name/ink.gguf"), "not here", code=1),
+    "lora-pickle": Case(draw("--lora", "owner/name/ink.pt"), "pickled", code=1),
+    "lora-a-model": Case(draw("--lora", "sd-turbo"), "sd-turbo is not a LoRA"),
+    "lora-tag-open": Case(["generate", "a <lora:ink", "-m", "demo"], "is not closed"),
+    "lora-tag-weight": Case(["generate", "a <lora:ink:x>", "-m", "demo"], "cannot be read"),
+    "lora-negative": Case(draw("--negative", "<lora:ink:1>"), "negative prompt names a LoRA"),
+    "lora-other-family": Case(
+        draw("--lora", "s.safetensors"), "was made for Stable Diffusion XL", lora(2048), code=1
+    ),
+    "lora-other-size": Case(
+        draw("--lora", "s.safetensors"),
+        "attn2_to_k.lora_up.weight has 999x4, and 320x4 are needed",
+        lora(768),
+        code=1,
+    ),
+    "lcm-unknown": Case(draw("--lcm", "-m", "demo-base"), "No LCM-LoRA is known"),
+    "embedding-missing": Case(draw("--embedding", "ink.gguf"), "no file or folder", code=1),
+    "embedding-pickle": Case(
+        draw("--embedding", "ink.pt"), "pickled", wrote("ink.pt", b"PK\3\4" + bytes(99)), code=1
+    ),
+    "embedding-width": Case(
+        draw("--embedding", "circle.safetensors"),
+        "made for Stable Diffusion 2.x",
+        embedding,
+        code=1,
+    ),
     "from-missing": Case(["generate", "--from", "start.png"], "does not exist"),
     "from-text": Case(["generate", "--from", "a.png"], "not a picture", wrote("a.png", "text")),
     "from-without-recipe": Case(["generate", "--from", "start.png"], "no recipe", picture()),

@@ -33,6 +33,7 @@ LAYERS = (
         "models",
         "models_file",
         "loras",
+        "embeddings",
     },
     {
         "local_models",

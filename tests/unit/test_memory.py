@@ -340,3 +340,19 @@ def test_threads_of_our_kernels_have_work_areas(threads: int, least: int, most: 
     plain = predict_memory(sd, WAY, headers)
     ours = predict_memory(sd, replace(WAY, kernel_threads=threads), headers)
     assert least <= ours.process - plain.process <= most
+
+
+def test_an_embedding_holds_the_table_of_words_in_32_bits() -> None:
+    made, headers = sd15()
+    embedding = ModelFile(role=FileRole.EMBEDDING, path="ink.safetensors", size=3072)
+    tensor = TensorInfo(name="emb", shape=(1, 768), type="f32", size=3072)
+    ink = WeightsHeader(path=Path("ink"), format="safetensors", metadata={}, tensors=(tensor,))
+    plain = predict_memory(made, WAY, headers)
+    joined = predict_memory(
+        replace(made, files=(*made.files, embedding)), WAY, {**headers, embedding: ink}
+    )
+    words = 49_408 * 768
+    (table,) = (t for h in headers.values() for t in h.tensors if "token_embedding" in t.name)
+    more = 4 * words - table.size + 3072
+    assert joined.weights - plain.weights == more
+    assert joined.text - plain.text == 4 * words
