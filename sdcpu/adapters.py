@@ -1,4 +1,4 @@
-"""What a request brings along to change a model: LoRAs and textual inversions, found and joined."""
+"""What a request brings along to change a model: LoRAs, a ControlNet, embeddings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdcpu.catalog import Catalog
+from sdcpu.control_nets import check_control_net, find_control_net
 from sdcpu.embeddings import check_embedding, embeddings_in, prepared, used_in
 from sdcpu.errors import InvalidRequestError, ModelFileError, UnknownModelError
 from sdcpu.families import FAMILIES, FileRole
@@ -42,11 +43,11 @@ class Adapted:
     """A model with everything that a request adds to it."""
 
     model: Model
-    """Its files hold those of the LoRAs, with their weights."""
+    """Its files hold the ControlNet and those of the LoRAs, with their weights."""
     request: ImageRequest
     """Names are spelled so that they mean the same from any folder."""
-    loras: tuple[Model, ...] = ()
-    """The LoRAs, to be downloaded where they are not here."""
+    additions: tuple[Model, ...] = ()
+    """ControlNet and LoRAs, to be downloaded where they are not here."""
     notes: tuple[str, ...] = ()
     """What a person should hear beforehand."""
 
@@ -74,6 +75,8 @@ class Adapters:
         check_without_tags(request.negative_prompt)
         request = replace(request, prompt=prompt, loras=(*request.loras, *tagged))
         adapted = Adapted(model=model, request=request)
+        if request.control_net is not None:
+            adapted = self._with_control_net(adapted, request.control_net)
         if request.loras:
             adapted = self._with_loras(adapted)
         if request.embeddings or self._embedding_folder.is_dir():
@@ -116,6 +119,19 @@ class Adapters:
             if path.suffix.lower() in _ENDINGS and path.is_file()
         ]
 
+    def _with_control_net(self, plain: Adapted, name: str) -> Adapted:
+        """Take the ControlNet of this name, in place of the model's own."""
+        model = plain.model
+        control_net = find_control_net(name, self._catalog)
+        for header in self._catalog.headers(control_net).values():
+            check_control_net(header, model)
+        others = (file for file in model.files if file.role is not FileRole.CONTROL_NET)
+        return replace(
+            plain,
+            model=replace(model, files=(*others, *control_net.files)),
+            additions=(*plain.additions, control_net),
+        )
+
     def _with_loras(self, plain: Adapted) -> Adapted:
         model, request = plain.model, plain.request
         wanted: dict[str, tuple[Model, float]] = {}
@@ -135,11 +151,12 @@ class Adapters:
                 notes += [note] if note else []
         notes += self._fitting(joined, model)
         exact = tuple((name, weight) for name, (_, weight) in wanted.items())
+        loras = (lora for lora, weight in wanted.values() if weight)
         return Adapted(
             model=joined,
             request=replace(request, loras=exact),
-            loras=tuple(lora for lora, weight in wanted.values() if weight),
-            notes=tuple(notes),
+            additions=(*plain.additions, *loras),
+            notes=(*plain.notes, *notes),
         )
 
     def _with_embeddings(self, plain: Adapted) -> Adapted:

@@ -185,19 +185,19 @@ class ImageGenerator:
             plan = None
             if known.model.family:
                 # Too little memory, or a size that cannot be, should show before the download.
-                check_inputs(request, known.model)
+                check_inputs(request, self._adapters.join(known.model, request).model)
                 plan = self._planned(known, request)
                 known = self._settled(known, plan)
                 here = self._catalog.locate(plan.model)
                 yield plan
             choice = yield from self._fetched(known)
             adapted = self._adapters.join(choice.model, request)
-            for lora in adapted.loras:
-                yield from self._downloaded(lora)
+            for addition in adapted.additions:
+                yield from self._downloaded(addition)
             if upscaler := self._upscaler(request):
                 yield from self._downloaded(upscaler)
             if plan is None or choice != known:
-                check_inputs(request, choice.model)
+                check_inputs(request, adapted.model)
             if plan is None or choice != known or self._catalog.locate(adapted.model) != here:
                 plan = self._planned(choice, request)
                 yield plan

@@ -89,6 +89,8 @@ class ImageRequest:
     """
     control_image: ImageSource | None = None
     """What a ControlNet looks at."""
+    control_net: str | None = None
+    """A known ControlNet, a file, or "owner/repository/file" on the hub; None: the model's own."""
     control_step: ControlStep = "none"
     """What is done to the control picture first: "canny" finds the edges of a photograph."""
     control_strength: float = 0.9
@@ -158,6 +160,8 @@ class ImageRequest:
         _check_choice("decoder", self.decoder, get_args(Decoder))
         _check_choice("preview", self.preview, get_args(PreviewKind))
         _check_choice("fit", self.fit, get_args(Fit))
+        if self.control_net is not None:
+            _check_text("ControlNet's name", self.control_net)
         _check_choice("control step", self.control_step, get_args(ControlStep))
         for place in self.embeddings:
             _check_text("path of an embedding", str(place))
@@ -297,4 +301,8 @@ def _check_company(request: ImageRequest) -> None:
     if request.control_image is None and request.control_step != "none":
         raise InvalidRequestError(
             "There is no control picture to find edges in.", hint="Give one: --control FILE."
+        )
+    if request.control_image is None and request.control_net is not None:
+        raise InvalidRequestError(
+            "A ControlNet needs a picture to follow.", hint="Give one: --control FILE."
         )

@@ -88,7 +88,7 @@ def check_inputs(request: ImageRequest, model: Model) -> None:
     if request.control_image is not None and FileRole.CONTROL_NET not in roles:
         raise InvalidRequestError(
             f"{model.name} has no ControlNet, so it cannot follow a control picture.",
-            hint="Leave the control picture out, or name a model that has one.",
+            hint="Name one, such as --control-net controlnet-canny, or leave the picture out.",
         )
     if request.preview == "tae" and FileRole.TINY_DECODER not in roles:
         raise InvalidRequestError(

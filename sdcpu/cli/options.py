@@ -140,6 +140,12 @@ def request_options(command: Decorated) -> Decorated:
         ),
         _option("--control", **picture, help="Follow this picture's outlines (ControlNet)."),
         _option(
+            "--control-net",
+            heading=STARTING_POINT,
+            metavar="NAME",
+            help="The ControlNet: a name such as controlnet-canny, a file, or one on the hub.",
+        ),
+        _option(
             "--control-step",
             type=click.Choice(["none", "canny"]),
             heading=STARTING_POINT,
@@ -281,7 +287,7 @@ _REQUEST_OPTIONS = (
     *("width", "height", "quality", "steps", "seed", "count", "negative", "cfg", "guidance"),
     *("sampler", "scheduler", "sigmas", "eta", "cache", "seamless", "upscale", "upscaler"),
     *("clip_skip", "decoder", "lora", "lcm", "embedding", "init", "strength", "mask"),
-    *("extend", "fit", "control", "control_step", "control_strength", "ref"),
+    *("extend", "fit", "control", "control_net", "control_step", "control_strength", "ref"),
 )
 
 

@@ -179,6 +179,7 @@ PICTURES = {
     "mask-of-another-size": Case(
         draw("--init", "start.png", "--mask", "m.png"), "The mask has", masked_by_less
     ),
+    "control-net-alone": Case(draw("--control-net", "controlnet-canny"), "picture to follow"),
     "canny-without-control": Case(draw("--control-step", "canny"), "no control picture"),
     "control-without-net": Case(draw("--control", "start.png"), "no ControlNet", picture()),
     "lora-missing": Case(

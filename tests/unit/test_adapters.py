@@ -83,7 +83,7 @@ def test_loras_from_everywhere_with_their_weights(adapters: Adapters, tmp_path: 
     assert adapted.request.loras == (
         *(("ink", 0.8), ("Oil", 1), ("chalk", -2), (str(other), 0.3), (on_hub, 1)),
     )
-    assert adapted.loras[-1].files[0].repository == "owner/name"
+    assert adapted.additions[-1].files[0].repository == "owner/name"
     assert adapted.model.name == "sd15-q8_0"
     assert "ink: private" in adapted.model.license
 
@@ -188,3 +188,50 @@ def test_a_lora_is_checked_when_the_model_is_here(adapters: Adapters, tmp_path: 
     model = str(write_sparse(tmp_path / "sdxl.safetensors", CHECKPOINTS["sdxl"].shapes()))
     with pytest.raises(ModelFileError, match="was made for Stable Diffusion 1"):
         joined(adapters, ("Oil", 1), model=model)
+
+
+CONTROL_NET = CHECKPOINTS["controlnet"].shapes
+
+
+def test_a_control_net_takes_the_place_of_the_models_own(
+    adapters: Adapters, tmp_path: Path
+) -> None:
+    file = write_sparse(tmp_path / "edges.safetensors", CONTROL_NET())
+    for name, path in (
+        ("controlnet-canny", "control_v11p_sd15_canny_fp16.safetensors"),
+        (str(file), "edges.safetensors"),
+        ("owner/name/some/depth.safetensors", "some/depth.safetensors"),
+    ):
+        adapted = joined(adapters, control_net=name, control_image="a.png")
+        (found,) = (f for f in adapted.model.files if f.role is FileRole.CONTROL_NET)
+        assert found.path == path
+        assert [addition.files[0] for addition in adapted.additions] == [found]
+    own = replace(adapters._catalog.find("sd15-q8_0"), files=adapted.model.files)
+    request = ImageRequest(prompt="", control_net=str(file), control_image="a.png")
+    (found,) = (f for f in adapters.join(own, request).model.files if f.role == "control_net")
+    assert found.path == "edges.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "error", "words"),
+    [
+        ("no-such-net", "sd15-q8_0", UnknownModelError, "no ControlNet 'no-such-net'"),
+        ("sd-turbo", "sd15-q8_0", InvalidRequestError, "sd-turbo is not a ControlNet"),
+        ("edges.safetensors", "sd-turbo", ModelFileError, "was made for Stable Diffusion 1"),
+        ("edges.safetensors", "flux1-schnell", ModelFileError, "FLUX"),
+        ("ink-file.safetensors", "sd15-q8_0", ModelFileError, "is not a ControlNet but a LoRA"),
+    ],
+)
+def test_a_control_net_that_does_not_fit(
+    adapters: Adapters,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    model: str,
+    error: type[SdcpuError],
+    words: str,
+) -> None:
+    write_sparse(tmp_path / "edges.safetensors", CONTROL_NET())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=words):
+        joined(adapters, model=model, control_net=name, control_image="a.png")

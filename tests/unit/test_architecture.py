@@ -57,6 +57,7 @@ LAYERS = (
         "generator",
         "catalog",
         "adapters",
+        "control_nets",
         "jobs",
         "series",
         "batch",
