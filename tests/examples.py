@@ -9,7 +9,14 @@ import sdcpu
 
 PACKAGE = Path(sdcpu.__file__).parent
 
-DRAWING = ("sdcpu", "sdcpu.generator", "sdcpu.process", "sdcpu.series", "sdcpu.batch.runs")
+DRAWING = (
+    "sdcpu",
+    "sdcpu.generator",
+    "sdcpu.process",
+    "sdcpu.series",
+    "sdcpu.batch.runs",
+    "sdcpu.grid.cells",
+)
 """Modules whose examples start the engine."""
 
 

@@ -112,8 +112,9 @@ def _value(kind: str, value: Any, folder: Path) -> Any:
             (_named(_as(str, name, pairs), folder), float(weight))
             for name, weight in (_as(list, each, pairs) for each in _as(list, value, pairs))
         )
-    if kind == "str":
-        return _as(str, value, "text")
+    if kind in {"str", "str | Path"}:
+        text = _as(str, value, "text")
+        return text if kind == "str" else _named(text, folder)
     return (
         tuple(value) if isinstance(value, list) else value
     )  # numbers and choices: the request itself checks them
@@ -155,8 +156,8 @@ def _path(text: str, folder: Path) -> Path:
 
 def _named(text: str, folder: Path) -> str:
     """A file beside the batch file, or a name that means something elsewhere."""
-    beside = folder / text
-    return str(beside) if beside.is_file() else text
+    beside = folder / text.strip()
+    return str(beside) if beside.is_file() else text.strip()
 
 
 def _several(cell: str, _folder: Path) -> tuple[str, ...]:
@@ -192,6 +193,7 @@ FROM_TEXT: dict[str, Callable[[str, Path], Any]] = {
     "float": _number,
     "bool": _truth,
     "ImageSource": _path,
+    "str | Path": _named,
     "tuple[str, ...]": _several,
     "tuple[ImageSource, ...]": _paths,
     "tuple[float, ...]": _numbers,

@@ -19,6 +19,7 @@ WRONG_USAGE = 2
 COMMANDS = {
     "generate": "Make pictures from a prompt.",
     "batch": "Make the pictures that a file asks for.",
+    "grid": "Compare pictures that differ in one or two things.",
     "models": "List the models and what they need.",
     "pull": "Download models.",
     "remove": "Delete downloaded models.",

@@ -15,9 +15,12 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 def prompt_options(command: Decorated) -> Decorated:
     """Add these options; `prompts_from` and `styles_from` collect them."""
-    for add in (_WILDCARDS, _SAMPLE, _STYLE):
-        command = add(command)
-    return command
+    return _STYLE(_SAMPLE(_WILDCARDS(command)))
+
+
+def word_options(command: Decorated) -> Decorated:
+    """Add those of them that do not choose among prompts."""
+    return _STYLE(_WILDCARDS(command))
 
 
 def folders_from(values: dict[str, Any]) -> list[Path]:

@@ -62,3 +62,20 @@ def test_a_style_shows_and_is_repeated_once(
     assert recipe["prompt"] == "a red circle on a blue background"
     assert (recipe["styles_applied"], recipe["words"]["prompt"]) == (["on-blue"], "a red circle")
     assert read_recipe("other.png")["prompt"] == "a red circle, on white"
+
+
+def test_a_grid_shows_its_pictures_where_they_belong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prompt = "a {red|green} circle on a white background"
+    axes = ["--y", "words=white,black", "-m", "demo", "-W", "128", "-H", "128", "--seed", "3"]
+    assert run(["grid", prompt, *axes, "-o", "grid.png"]) == 0
+    names = ["grid-1.png", "grid-2.png", "grid-3.png", "grid-4.png", "grid.png"]
+    assert capsys.readouterr().out.splitlines() == names
+    with Image.open("grid.png") as sheet:
+        right, lower = sheet.width - 128 - 8, sheet.height - 128 - 8
+        corners = [(x, y) for y in (lower - 136, lower) for x in (right - 136, right)]
+        shown = [describe(sheet.crop((x, y, x + 128, y + 128)))[:2] for x, y in corners]
+    assert shown == [("white", "red"), ("white", "green"), ("black", "red"), ("black", "green")]
+    assert read_recipe("grid-4.png")["prompt"] == "a green circle on a black background"

@@ -61,6 +61,7 @@ LAYERS = (
         "jobs",
         "series",
         "batch",
+        "grid",
         "quantization",
         "report",
         "trials",
