@@ -60,9 +60,8 @@ def values_of_cells(cells: Mapping[str, str], folder: Path) -> dict[str, Any]:
     for name, cell in cells.items():
         if not cell.strip():
             continue
-        read = FROM_TEXT.get(KINDS.get(name, "str"), _text)
         try:
-            values[name] = read(cell, folder)
+            values[name] = _of_cell(KINDS.get(name, "str"), cell, folder)
         except ValueError as error:
             raise InvalidRequestError(f"The field {name} is {cell!r}; {error}.") from error
     return values
@@ -99,25 +98,32 @@ def files_named(values: Mapping[str, Any]) -> list[Path]:
     return named
 
 
+def _of_cell(kind: str, cell: str, folder: Path) -> Any:
+    """A value of a kind, which is a type as `ImageRequest` writes it."""
+    if each := _kind_of_each(kind):
+        parts = (part.strip() for part in cell.split(";"))
+        return tuple(_of_cell(each, part, folder) for part in parts if part)
+    return _FROM_TEXT.get(each or kind, _text)(cell.strip(), folder)
+
+
 def _value(kind: str, value: Any, folder: Path) -> Any:
-    if kind == "ImageSource":
-        return _path(_as(str, value, "a path"), folder)
-    if kind in {"tuple[ImageSource, ...]", "tuple[str, ...]"}:
-        what = "a list of texts" if kind == "tuple[str, ...]" else "a list of paths"
-        texts = (_as(str, each, what) for each in _as(list, value, what))
-        return tuple(texts if what == "a list of texts" else (_path(t, folder) for t in texts))
-    if kind == _LORAS:
-        pairs = 'a list of files and weights: [["ink.safetensors", 0.8]]'
-        return tuple(
-            (_named(_as(str, name, pairs), folder), float(weight))
-            for name, weight in (_as(list, each, pairs) for each in _as(list, value, pairs))
-        )
-    if kind in {"str", "str | Path"}:
-        text = _as(str, value, "text")
-        return text if kind == "str" else _named(text, folder)
-    return (
-        tuple(value) if isinstance(value, list) else value
-    )  # numbers and choices: the request itself checks them
+    """The same of a value of JSON."""
+    if each := _kind_of_each(kind):
+        what = f"a list of {_PLURALS.get(each, 'texts')}"
+        return tuple(_value(each, part, folder) for part in _as(list, value, what))
+    if kind in _NUMBERS:
+        return value  # the request itself checks numbers
+    if kind == "NamedLora":
+        name, weight = _as(list, value, "pairs of names and weights: ['ink.safetensors', 0.8]")
+        return _named(_as(str, name, "a list of pairs"), folder), float(weight)
+    return _FROM_TEXT.get(kind, _text)(_as(str, value, "text"), folder)
+
+
+def _kind_of_each(kind: str) -> str:
+    """The kind of what a field has several of; empty for a single value."""
+    if kind == "Extension":
+        return "int"
+    return kind[len("tuple[") : -len(", ...]")] if kind.startswith("tuple[") else ""
 
 
 def _as(wanted: type, value: Any, what: str) -> Any:
@@ -126,78 +132,56 @@ def _as(wanted: type, value: Any, what: str) -> Any:
     return value
 
 
-def _text(cell: str, _folder: Path) -> str:
-    return cell.strip()
+def _text(text: str, _folder: Path) -> str:
+    return text
 
 
-def _whole(cell: str, _folder: Path) -> int:
+def _whole(text: str, _folder: Path) -> int:
     try:
-        return int(cell)
+        return int(text)
     except ValueError:
         raise ValueError("it must be a whole number") from None
 
 
-def _number(cell: str, _folder: Path) -> float:
+def _number(text: str, _folder: Path) -> float:
     try:
-        return float(cell)
+        return float(text)
     except ValueError:
         raise ValueError("it must be a number") from None
 
 
-def _truth(cell: str, _folder: Path) -> bool:
-    if cell.strip().lower() not in {"true", "false"}:
+def _truth(text: str, _folder: Path) -> bool:
+    if text.lower() not in {"true", "false"}:
         raise ValueError("it must be true or false")
-    return cell.strip().lower() == "true"
+    return text.lower() == "true"
 
 
 def _path(text: str, folder: Path) -> Path:
-    return folder / text.strip()
+    return folder / text
 
 
 def _named(text: str, folder: Path) -> str:
     """A file beside the batch file, or a name that means something elsewhere."""
-    beside = folder / text.strip()
-    return str(beside) if beside.is_file() else text.strip()
+    beside = folder / text
+    return str(beside) if beside.is_file() else text
 
 
-def _several(cell: str, _folder: Path) -> tuple[str, ...]:
-    return tuple(part.strip() for part in cell.split(";") if part.strip())
+def _lora(text: str, folder: Path) -> tuple[str, float]:
+    name, _, weight = text.rpartition(":")
+    try:
+        return _named(name, folder), float(weight)
+    except ValueError:  # what follows the colon, if there is one, belongs to the name
+        return _named(text, folder), 1.0
 
 
-def _numbers(cell: str, folder: Path) -> tuple[float, ...]:
-    return tuple(_number(part, folder) for part in _several(cell, folder))
-
-
-def _whole_numbers(cell: str, folder: Path) -> tuple[int, ...]:
-    return tuple(_whole(part, folder) for part in _several(cell, folder))
-
-
-def _paths(cell: str, folder: Path) -> tuple[Path, ...]:
-    return tuple(_path(part, folder) for part in _several(cell, folder))
-
-
-def _loras(cell: str, folder: Path) -> tuple[tuple[str, float], ...]:
-    loras = []
-    for part in _several(cell, folder):
-        name, _, weight = part.rpartition(":")
-        try:
-            loras.append((_named(name, folder), float(weight)))
-        except ValueError:  # what follows the colon, if there is one, belongs to the name
-            loras.append((_named(part, folder), 1.0))
-    return tuple(loras)
-
-
-_LORAS = "tuple[NamedLora, ...]"
-FROM_TEXT: dict[str, Callable[[str, Path], Any]] = {
+_NUMBERS = {"int", "float", "bool"}
+_PLURALS = {"NamedLora": "pairs of names and weights", "int": "numbers", "float": "numbers"}
+_FROM_TEXT: dict[str, Callable[[str, Path], Any]] = {
     "int": _whole,
     "float": _number,
     "bool": _truth,
     "ImageSource": _path,
     "str | Path": _named,
-    "tuple[str, ...]": _several,
-    "tuple[ImageSource, ...]": _paths,
-    "tuple[float, ...]": _numbers,
-    "Extension": _whole_numbers,
-    _LORAS: _loras,
+    "NamedLora": _lora,
 }
-"""How a cell is read, by the type of its field; others are text."""
+"""How a single value is read, by the type of its field; others are text."""
