@@ -37,14 +37,16 @@ if TYPE_CHECKING:
         UnknownModelError,
     )
     from sdcpu.events import DownloadProgress, Preview, Progress
-    from sdcpu.generator import ImageGenerator, generate, make_plan
+    from sdcpu.generator import ImageGenerator
     from sdcpu.images import GeneratedImage, ImageRequest
+    from sdcpu.one_call import generate, make_plan
     from sdcpu.plan import EnginePlan
     from sdcpu.series import stream_series
     from sdcpu.settings import Settings, load_settings
     from sdcpu.styles import Style, load_styles
     from sdcpu.templates import expand_prompt
     from sdcpu.upscaler import UpscaledImage, UpscalePlan, Upscaler, upscale
+    from sdcpu.videos import GeneratedVideo, VideoRequest
 
 __version__ = "0.1.0"
 
@@ -62,6 +64,7 @@ __all__ = [
     "EnginePlan",
     "GatedModelError",
     "GeneratedImage",
+    "GeneratedVideo",
     "GenerationError",
     "ImageGenerator",
     "ImageRequest",
@@ -83,6 +86,7 @@ __all__ = [
     "UpscalePlan",
     "UpscaledImage",
     "Upscaler",
+    "VideoRequest",
     "__version__",
     "expand_prompt",
     "generate",
@@ -94,8 +98,8 @@ __all__ = [
 ]
 
 _MODULES = (
-    *("errors", "events", "images", "settings", "templates", "styles"),
-    *("generator", "series", "upscaler"),
+    *("errors", "events", "images", "videos", "settings", "templates", "styles"),
+    *("generator", "one_call", "series", "upscaler"),
 )
 """Where the public names are, cheapest first: importing sdcpu itself imports none of them."""
 

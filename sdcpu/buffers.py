@@ -22,7 +22,9 @@ _MASK_BYTES = 8
 
 Decoder = Literal["tiny", "full"]
 
-VIDEO_DECODER_FAMILIES = ("qwen_image", "wan21", "wan22_ti2v")
+VIDEO_DECODER_FAMILIES = (
+    *("qwen_image", "wan21", "wan21_i2v", "wan22_t2v", "wan22_i2v", "wan22_ti2v"),
+)
 """Families whose decoders, the tiny one too, were made for videos."""
 
 
@@ -33,13 +35,18 @@ def diffusion_buffer(family: str) -> DiffusionBuffer:
     return _DIFFUSION_BUFFERS.get(family, _FLUX)
 
 
-def decoder_bytes(family: str, decoder: Decoder, *, conv_direct: bool, own_file: bool) -> int:
+def decoder_bytes(
+    family: str, decoder: Decoder, *, conv_direct: bool, own_file: bool, latent_frames: int = 1
+) -> int:
     """Bytes for each pixel that is decoded in one piece; encoding a picture takes as many.
 
-    `own_file` says that the decoder comes from a file of its own, not from the model's.
+    `own_file` says that the decoder comes from a file of its own, not from the model's. Of a video,
+    the pixels of one frame count.
     """
     if family in VIDEO_DECODER_FAMILIES:
-        return _VIDEO_DECODERS[decoder, conv_direct]
+        if decoder == "full" and latent_frames > 1:
+            return _FRAMES_TOGETHER[min(latent_frames, len(_FRAMES_TOGETHER)) - 1]
+        return _VIDEO_DECODERS[decoder, conv_direct] * latent_frames
     scaled = family == "sdxl" and decoder == "full" and not own_file
     return _DECODERS[decoder, conv_direct] + (_SCALED_CONVOLUTIONS if scaled else 0)
 
@@ -81,6 +88,17 @@ class DiffusionBuffer:
     """As `wide`, with direct convolutions, which need no im2col; None: it has no convolutions."""
     text: float = 2 * MIB
     """The buffer of the text encoder."""
+
+    def coarser(self, times: float) -> DiffusionBuffer:
+        """The buffer of a network that sees so many pixels in one, for as many pixels."""
+        return replace(
+            self,
+            tokens=self.tokens / times,
+            wide=self.wide.times(1 / times),
+            scores=self.scores.times(1 / times),
+            flash_wide=self.flash_wide.times(1 / times),
+            flash_mask=self.flash_mask.times(1 / times),
+        )
 
     def size(self, latent: float, *, flash_attention: bool, conv_direct: bool) -> float:
         """Bytes for so many latent pixels of 8x8 pixels."""
@@ -152,6 +170,19 @@ _KLEIN = DiffusionBuffer(
 _WIDER_THAN_KLEIN = {"flux2": 2.0, "flux2_klein_9b": 4 / 3}
 """Width in that of FLUX.2 klein 4B."""
 
+# Latent frames count like so many pictures. 832x480 pixels and 81 frames make 32,760 keys: they do
+# not fill the blocks, and the mask takes 8.6 GB.
+_WAN = DiffusionBuffer(
+    heads=12,
+    tokens=1 / 4,
+    text_tokens=0,
+    wide=Line(12_400, 4e6),
+    scores=Line(8_000, 4.2e6),
+    flash_wide=Line(12_400, 4e6),
+    flash_mask=Line(5_720, 1e6),
+    text=234 * MIB,
+)
+
 _DIFFUSION_BUFFERS: Mapping[str, DiffusionBuffer] = {
     "sd1": _SD1,
     "sd1_tiny": replace(
@@ -216,6 +247,11 @@ _DIFFUSION_BUFFERS: Mapping[str, DiffusionBuffer] = {
         flash_mask=Line(31_000, 9.2e6),
         text=9 * MIB,
     ),
+    "wan21": _WAN,
+    "wan21_i2v": _WAN.wider(10 / 3),
+    "wan22_t2v": _WAN.wider(10 / 3),
+    "wan22_i2v": _WAN.wider(10 / 3),
+    "wan22_ti2v": _WAN.wider(2).coarser(4),
 }
 """By family; the ones whose buffers were read off the engine."""
 
@@ -236,3 +272,7 @@ _VIDEO_DECODERS: Mapping[tuple[Decoder, bool], int] = {
     ("tiny", True): 2817,
 }
 """As `_DECODERS`, for Qwen-Image, whose decoders are Wan's, made for videos."""
+_FRAMES_TOGETHER = (7_700, 32_330, 45_960, 50_200)
+"""Bytes for each pixel of a frame when the full decoder makes 1, 2, 3, 4 or more latent frames of a
+video: it goes from one to the next and keeps the last of each layer, in both ways of convolution.
+Read off Wan 2.1's; the tiny decoders make all frames at once."""

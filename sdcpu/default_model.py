@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sdcpu.errors import ModelNotDownloadedError
+from sdcpu.families import FAMILIES
 from sdcpu.figures import size_text
 from sdcpu.models import Model
 
@@ -55,6 +56,24 @@ def choose_model(
         model=shipped,
         reason=f"No other model is here and {why}: drawing with {shipped.name}, "
         "the small model that ships with sdcpu.",
+    )
+
+
+def usual_video_model(models: Iterable[Model], *, from_picture: bool) -> str:
+    """The name of the first model that makes videos: from text alone, or from a first frame too.
+
+    Raises:
+        ModelNotDownloadedError: a registry without one.
+    """
+    for model in models:
+        family = FAMILIES.get(model.family)
+        if model.kind != "video" or family is None:
+            continue
+        takes_picture = family.starts_from_picture or family.may_start_from_picture
+        if takes_picture if from_picture else not family.starts_from_picture:
+            return model.name
+    raise ModelNotDownloadedError(
+        "No model is known that makes such videos.", hint="Describe one in your models.toml."
     )
 
 

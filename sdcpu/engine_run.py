@@ -20,6 +20,8 @@ from sdcpu.process import EngineProcess
 from sdcpu.protocol import Pixels, Quantize, Started, Upscale
 from sdcpu.settings import child_environment
 from sdcpu.stopwatch import Stopwatch
+from sdcpu.video_order import VideoOrder
+from sdcpu.videos import GeneratedVideo, VideoRequest
 
 
 class EngineRun:
@@ -67,17 +69,25 @@ class EngineRun:
 
     def draw(
         self, plan: EnginePlan, located: Mapping[ModelFile, Path | None]
-    ) -> Iterator[Progress | Preview | GeneratedImage]:
-        """Make the pictures of a plan whose files are all here, and remember how long it took.
+    ) -> Iterator[Progress | Preview | GeneratedImage | GeneratedVideo]:
+        """Make what a plan is for, whose files are all here, and remember how long it took.
 
         Raises:
             CancelledError: `cancel` was called.
             EngineError: the engine failed.
         """
+        process = self._running(plan.build, plan.kernels)
+        if isinstance(plan.request, VideoRequest):
+            video = VideoOrder(
+                plan=plan, located=located, process=process, is_cancelled=self._cancelled.is_set
+            )
+            yield from video.events()
+            self._measurements.record(plan.conditions, video.seconds)
+            return
         order = Order(
             plan=plan,
             located=located,
-            process=self._running(plan.build, plan.kernels),
+            process=process,
             is_cancelled=self._cancelled.is_set,
             first=self.pictures_done,
         )

@@ -78,8 +78,18 @@ class Family:
     flow_shift: float | None = None
     """Shift of flow-matching models; None: the engine's own."""
     video: bool = False
+    frames: int = 33
+    """Of a video, where nothing else is asked for."""
+    fps: float = 16.0
+    """Frames in a second that the family was trained with."""
     starts_from_picture: bool = False
     """Whether it needs a picture to start from: a video's first frame, or what is to be filled."""
+    may_start_from_picture: bool = False
+    """Whether a video's first frame may be given although it is not needed."""
+    may_end_with_picture: bool = False
+    """Whether a video's last frame may be given."""
+    high_noise_until: float = 0.875
+    """Noise, from 1 to 0, down to which the model for strong noise draws, where there are two."""
     needs_mask: bool = False
     """Whether it needs a mask of what is to be filled."""
     loads_in_parts: bool = True
@@ -236,15 +246,25 @@ FAMILIES: dict[str, Family] = {
             title="Wan 2.1 I2V",
             parts=(_T5, FileRole.CLIP_VISION, _VAE),
             starts_from_picture=True,
+            may_end_with_picture=True,
         ),
         replace(_WAN_A14B, name="wan22_t2v", title="Wan 2.2 T2V A14B"),
-        replace(_WAN_A14B, name="wan22_i2v", title="Wan 2.2 I2V A14B", starts_from_picture=True),
+        replace(
+            _WAN_A14B,
+            name="wan22_i2v",
+            title="Wan 2.2 I2V A14B",
+            starts_from_picture=True,
+            may_end_with_picture=True,
+            high_noise_until=0.9,
+        ),
         replace(
             _WAN,
             name="wan22_ti2v",
             title="Wan 2.2 TI2V",
             latent_channels=48,
             latent_scale=16,
+            fps=24.0,
+            may_start_from_picture=True,
             size_multiple=32,
             tiny_decoder="taew2_2",
         ),

@@ -20,12 +20,15 @@ from sdcpu.images import ImageRequest
 from sdcpu.memory import MemoryEstimate, Way, is_decoder_tensor, predict_memory
 from sdcpu.quality import Size, size_multiple
 from sdcpu.registry import FileRole, Model, ModelFile
+from sdcpu.video_rules import frame_count
 from sdcpu.weights import TensorInfo, WeightsHeader
 
 SAFETY_MARGIN = 0.05
 """Share of the predicted peak that must be free beside it; predictions were within 3 % of peaks."""
 TILE_SIZES = (64, 32)
 """Latent pixels; 32 is the engine's own choice, larger tiles repeat less work at their borders."""
+VIDEO_TILE_SIZES = (*TILE_SIZES, 16)
+"""The same for videos, whose frames are decoded together: a tile takes ten times the memory."""
 UNKNOWN_MEMORY = 1 << 40
 """Bytes, where the system does not tell how much memory it has: nothing is refused then."""
 SMALLEST_TYPE = "q4_0"
@@ -163,7 +166,8 @@ def _ways(scene: Scene, request: ImageRequest, decoders: tuple[Decoder, ...]) ->
     """All ways to make the picture, the most wanted first."""
     width, height = request.width or 0, request.height or 0
     longest = max(width, height) // 8
-    tiles = (0, *(size for size in TILE_SIZES if size < longest))
+    sizes = TILE_SIZES if frame_count(request) == 1 else VIDEO_TILE_SIZES
+    tiles = (0, *(size for size in sizes if size < longest))
     flash_attention = (True,) if scene.kernel_threads or scene.on_card else (False, True)
     for decoder, tile_size, flash in product(decoders, tiles, flash_attention):
         way = Way(
@@ -183,6 +187,7 @@ def _ways(scene: Scene, request: ImageRequest, decoders: tuple[Decoder, ...]) ->
             encodes=request.init_image is not None or bool(request.ref_images),
             references=len(request.ref_images),
             control=request.control_image is not None,
+            frames=frame_count(request),
         )
         for tiny_preview in _tiny_previews(scene, request, decoder):
             yield replace(way, tiny_preview=tiny_preview)

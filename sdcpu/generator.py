@@ -14,7 +14,7 @@ from sdcpu.accel import are_kernels_there
 from sdcpu.adapters import Adapters
 from sdcpu.builds import Build
 from sdcpu.catalog import Catalog
-from sdcpu.default_model import Choice, choose_model, shipped_model
+from sdcpu.default_model import Choice, choose_model, shipped_model, usual_video_model
 from sdcpu.engine_choice import EngineChoice, check_devices
 from sdcpu.engine_run import EngineRun
 from sdcpu.errors import (
@@ -43,9 +43,10 @@ from sdcpu.styles import apply_styles, load_styles, note_styles
 from sdcpu.tuning import Tuning, Tunings, circumstances_of
 from sdcpu.upscaler_files import find_upscaler
 from sdcpu.variants import plan_variant
+from sdcpu.videos import GeneratedVideo, VideoRequest, video_request_of
 
-Event = EnginePlan | DownloadProgress | Progress | Preview | GeneratedImage
-"""What `ImageGenerator.stream` yields: the plan first, the finished pictures last."""
+Event = EnginePlan | DownloadProgress | Progress | Preview | GeneratedImage | GeneratedVideo
+"""What `ImageGenerator.stream` yields: the plan first, the finished pictures or the video last."""
 
 _RANDOM_SEED_BITS = 32
 """The engine's noise, like torch's on a CPU, takes 32 bits of a seed; more would not change it."""
@@ -144,6 +145,25 @@ class ImageGenerator:
         asked = request_of(prompt, request)
         return note_styles(self._stream(self._styled(asked)), asked)
 
+    def generate_video(self, prompt: str, **request: Any) -> GeneratedVideo:
+        """Make a video; the keywords are those of `VideoRequest`.
+
+        Raises:
+            SdcpuError: any of ours; InvalidRequestError for a model that makes pictures.
+
+        >>> with ImageGenerator("wan21-t2v-1_3b") as generator:  # doctest: +SKIP
+        ...     generator.generate_video("waves on a beach", frames=17).save("waves.mp4")
+        """
+        *_, last = self.stream_video(prompt, **request)
+        assert isinstance(last, GeneratedVideo), "a video ends with itself"  # noqa: S101
+        return last
+
+    def stream_video(self, prompt: str, **request: Any) -> Generator[Event, None, None]:
+        """Do the same, seen as it happens: `EnginePlan` first, `GeneratedVideo` last."""
+        asked = video_request_of(prompt, request)
+        self._name_video_model(asked)
+        return note_styles(self._stream(self._styled(asked)), asked)
+
     def plan(self, prompt: str = "", **request: Any) -> EnginePlan:
         """Say how a picture would be made; downloads and loads nothing.
 
@@ -152,6 +172,17 @@ class ImageGenerator:
         """
         choice = self._chosen()
         return self._planned(choice, self._styled(request_of(prompt, request)))
+
+    def plan_video(self, prompt: str = "", **request: Any) -> EnginePlan:
+        """Say how a video would be made; as `plan`."""
+        asked = video_request_of(prompt, request)
+        self._name_video_model(asked)
+        return self._planned(self._chosen(), self._styled(asked))
+
+    @property
+    def makes_videos(self) -> bool:
+        """Whether its model makes videos, not pictures."""
+        return self._chosen().model.kind == "video"
 
     def cancel(self) -> None:
         """Stop the picture that is being made, from any thread; it ends with CancelledError."""
@@ -165,6 +196,12 @@ class ImageGenerator:
     def engine_pid(self) -> int | None:
         """The engine's process, while there is one."""
         return self._run.pid
+
+    def _name_video_model(self, request: VideoRequest) -> None:
+        """Without a name, take the smallest model that makes such videos."""
+        if self._name is None:
+            models = self._catalog.registry.models.values()
+            self._name = usual_video_model(models, from_picture=request.init_image is not None)
 
     def _styled(self, request: ImageRequest) -> ImageRequest:
         styles = load_styles(self._settings.styles_file) if request.styles else {}
@@ -346,29 +383,6 @@ class ImageGenerator:
                     "The download was cancelled.", hint="The next one goes on where it stopped."
                 )
             yield progress
-
-
-def generate(prompt: str, model: str | Path | None = None, **request: Any) -> GeneratedImage:
-    """Make one picture and end the engine again; the keywords are those of `ImageRequest`.
-
-    For several pictures keep an `ImageGenerator`: the model is then loaded once.
-
-    >>> picture = generate("a blue square on a white background", model="demo", seed=3)
-    >>> picture.width, picture.height
-    (256, 256)
-    """
-    with ImageGenerator(model) as generator:
-        return generator.generate(prompt, **request)
-
-
-def make_plan(model: str | Path | None = None, **request: Any) -> EnginePlan:
-    """Say how a picture would be made; downloads and loads nothing.
-
-    >>> make_plan("demo", width=256, height=256).request.width
-    256
-    """
-    with ImageGenerator(model) as generator:
-        return generator.plan(**request)
 
 
 def _with_seed(request: ImageRequest) -> ImageRequest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from sdcpu.errors import InvalidRequestError
 from sdcpu.loras.tags import NamedLora
@@ -133,20 +133,20 @@ class ImageRequest:
             raise InvalidRequestError(f"The styles are {self.styles!r}; they must be a tuple.")
         for style in self.styles:
             _check_text("name of a style", style)
-        _check_number("width", self.width, 8, MAX_SIDE, whole=True)
-        _check_number("height", self.height, 8, MAX_SIDE, whole=True)
-        _check_number("steps", self.steps, 1, 1000, whole=True)
-        _check_number("cfg scale", self.cfg_scale, 0, 100)
-        _check_number("guidance", self.guidance, 0, 100)
-        _check_number("seed", self.seed, 0, MAX_SEED, whole=True)
-        _check_number("count", self.count, 1, 1000, whole=True)
-        _check_number("strength", self.strength, 0, 1)
-        _check_number("control strength", self.control_strength, 0, 10)
-        _check_number("clip skip", self.clip_skip, 1, 12, whole=True)
+        check_number("width", self.width, 8, MAX_SIDE, whole=True)
+        check_number("height", self.height, 8, MAX_SIDE, whole=True)
+        check_number("steps", self.steps, 1, 1000, whole=True)
+        check_number("cfg scale", self.cfg_scale, 0, 100)
+        check_number("guidance", self.guidance, 0, 100)
+        check_number("seed", self.seed, 0, MAX_SEED, whole=True)
+        check_number("count", self.count, 1, 1000, whole=True)
+        check_number("strength", self.strength, 0, 1)
+        check_number("control strength", self.control_strength, 0, 10)
+        check_number("clip skip", self.clip_skip, 1, 12, whole=True)
         _check_choice("sampler", self.sampler, SAMPLERS)
         _check_choice("scheduler", self.scheduler, SCHEDULERS)
         _check_choice("quality", self.quality, get_args(Quality))
-        _check_number("eta", self.eta, 0, 1)
+        check_number("eta", self.eta, 0, 1)
         _check_choice("step cache", self.cache, get_args(Cache))
         _check_choice("seamless", self.seamless, get_args(Seamless))
         check_sigmas(self.sigmas)
@@ -167,7 +167,7 @@ class ImageRequest:
             _check_text("path of an embedding", str(place))
         for path, weight in self.loras:
             _check_text("LoRA name", path)
-            _check_number(f"weight of LoRA {path}", weight, -10, 10)
+            check_number(f"weight of LoRA {path}", weight, -10, 10)
         _check_extension(self.extension)
         _check_company(self)
 
@@ -216,6 +216,9 @@ class GeneratedImage:
         )
 
 
+Request = TypeVar("Request", bound=ImageRequest)
+
+
 def request_of(prompt: str, options: Mapping[str, Any]) -> ImageRequest:
     """The request with these values.
 
@@ -225,12 +228,17 @@ def request_of(prompt: str, options: Mapping[str, Any]) -> ImageRequest:
     >>> request_of("a lighthouse", {"width": 512}).width
     512
     """
+    return checked_request(ImageRequest, prompt, options)
+
+
+def checked_request(kind: type[Request], prompt: str, options: Mapping[str, Any]) -> Request:
+    """A request of a kind; InvalidRequestError for values that it does not have."""
     try:
-        return ImageRequest(prompt=prompt, **options)
+        return kind(prompt=prompt, **options)
     except TypeError as error:
         raise InvalidRequestError(
             f"A request has no such value: {error}.",
-            hint="help(sdcpu.ImageRequest) lists what can be asked for.",
+            hint=f"help(sdcpu.{kind.__name__}) lists what can be asked for.",
         ) from error
 
 
@@ -250,9 +258,8 @@ def _check_text(name: str, text: object) -> None:
         raise InvalidRequestError(f"The {name} is not valid Unicode: {error.reason}.") from error
 
 
-def _check_number(
-    name: str, value: object, low: float, high: float, *, whole: bool = False
-) -> None:
+def check_number(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
+    """Make sure that a value is None or a number within bounds; InvalidRequestError names it."""
     if value is None:
         return
     right_kind = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)

@@ -44,6 +44,7 @@ _NOT_IN_RECIPES = {
     "init_image",
     "control_image",
     "ref_images",
+    "end_image",
 }
 
 
@@ -266,9 +267,10 @@ def recipe_of(request: ImageRequest, plan: EnginePlan) -> dict[str, Any]:
         for field in fields(request)
         if field.name not in _NOT_IN_RECIPES and getattr(request, field.name) is not None
     }
-    for name in ("init_image", "mask_image", "control_image"):
-        if isinstance(getattr(request, name), str | Path):
-            recipe[name] = str(Path(getattr(request, name)).absolute())
+    for name in ("init_image", "mask_image", "control_image", "end_image"):
+        source = getattr(request, name, None)
+        if isinstance(source, str | Path):
+            recipe[name] = str(Path(source).absolute())
     if plan.enlargement is not None:
         recipe["upscaler"] = plan.enlargement.upscaler
     paths = [image for image in request.ref_images if isinstance(image, str | Path)]
@@ -284,8 +286,10 @@ def recipe_of(request: ImageRequest, plan: EnginePlan) -> dict[str, Any]:
     }
 
 
-def request_fields(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of `ImageRequest` in a recipe, to ask for the same picture again.
+def request_fields(
+    recipe: Mapping[str, Any], kind: type[ImageRequest] = ImageRequest
+) -> dict[str, Any]:
+    """The keywords of a kind of request in a recipe, to ask for the same picture or video again.
 
     Raises:
         InvalidRequestError: the recipe was written by a later version, or has no prompt.
@@ -297,7 +301,7 @@ def request_fields(recipe: Mapping[str, Any]) -> dict[str, Any]:
         )
     if not isinstance(recipe.get("prompt"), str):
         raise InvalidRequestError("The recipe has no prompt.")
-    names = {field.name for field in fields(ImageRequest)}
+    names = {field.name for field in fields(kind)}
     found = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in recipe.items()

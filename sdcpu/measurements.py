@@ -73,6 +73,8 @@ class Conditions:
     upscaler: str = ""
     upscaled_pixels: int = 0
     """Pixels that the upscaler computes for one picture."""
+    frames: int = 1
+    """Of a video."""
 
 
 class Measurements:
@@ -162,7 +164,7 @@ def _work(conditions: Conditions) -> dict[str, tuple[str, int, int]]:
     """For each stage: its curve's key, the amount of work, and how many units the stage has."""
     speed = f"{conditions.machine} | {conditions.threads} threads"
     model = f"{speed} | {conditions.family} {conditions.tensor_type}"
-    pixels = conditions.width * conditions.height
+    pixels = conditions.width * conditions.height * conditions.frames
     sample = (
         f"flash {conditions.flash_attention:d} direct {conditions.diffusion_conv_direct:d} "
         f"loras {conditions.loras} control {conditions.control:d} refs {conditions.references}"

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from sdcpu.buffers import MIB, Decoder, decoder_bytes, diffusion_buffer
 from sdcpu.families import FAMILIES
 from sdcpu.registry import FileRole, Model, ModelFile
+from sdcpu.video_rules import latent_frames
 from sdcpu.weights import TensorInfo, WeightsHeader
 
 PARENT_PROCESS = 64 * MIB
@@ -63,6 +64,13 @@ class Way:
     """Whether a ControlNet looks on at every step."""
     tiny_preview: bool = False
     """Whether the tiny decoder shows every step."""
+    frames: int = 1
+    """Of a video."""
+
+    @property
+    def latent_frames(self) -> int:
+        """How many frames the latent has."""
+        return latent_frames(self.frames)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +110,7 @@ def predict_memory(
     own_file = _has_decoder_file(model)
     diffusion = diffusion_buffer(model.family)
     sample = diffusion.size(
-        pixels / 64 * (1 + way.references),
+        pixels / 64 * (1 + way.references) * way.latent_frames,
         flash_attention=way.flash_attention,
         conv_direct=way.diffusion_conv_direct,
     )
@@ -113,9 +121,15 @@ def predict_memory(
             model.family, "tiny", conv_direct=way.vae_conv_direct, own_file=own_file
         )
     per_pixel = decoder_bytes(
-        model.family, way.decoder, conv_direct=way.vae_conv_direct, own_file=own_file
+        model.family,
+        way.decoder,
+        conv_direct=way.vae_conv_direct,
+        own_file=own_file,
+        latent_frames=way.latent_frames,
     )
-    kept = BYTES_PER_PIXEL_DECODED + BYTES_PER_PIXEL_KEPT * way.count
+    kept = BYTES_PER_PIXEL_DECODED * way.frames + BYTES_PER_PIXEL_KEPT * way.count
+    if way.frames > 1:  # and once more when they have become pictures
+        kept += 2 * BYTES_PER_PIXEL_KEPT * way.frames
     words = _words_in_f32(headers)
     return MemoryEstimate(
         process=CARD_CONTEXT

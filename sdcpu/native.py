@@ -9,12 +9,12 @@ import ctypes
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from sdcpu.errors import BuildUnusableError, InvalidRequestError, ModelFileError, ModelLoadError
-from sdcpu.protocol import PREDICTIONS, GenerateSettings, LoadSettings, Pixels
+from sdcpu.protocol import PREDICTIONS, GenerateSettings, LoadSettings, LoraFile, Pixels
 from sdcpu.sampling import SAMPLERS, SCHEDULERS
 
 PREVIEWS = ("none", "proj", "tae")
@@ -51,7 +51,7 @@ _PROMPT_WEIGHT = re.compile(r":([+-]?[.\d]+)\)")
 
 def context_parameters(native: Any, settings: LoadSettings) -> Any:
     """sd_ctx_params_t for a model; ModelFileError when a file of it is not there."""
-    parameters = _initialised(native, "sd_ctx_params")
+    parameters = initialised(native, "sd_ctx_params")
     for role, file in settings.files.items():
         if role not in _PATH_FIELDS:
             raise ModelLoadError(f"The engine takes no file in the role {role!r}.")
@@ -83,13 +83,11 @@ def context_parameters(native: Any, settings: LoadSettings) -> Any:
 
 def image_parameters(native: Any, settings: GenerateSettings, seed: int) -> Any:
     """sd_img_gen_params_t for one picture; ModelFileError when a LoRA is not there."""
-    loras = (native.sd_lora_t * len(settings.loras))()
-    for lora, wanted in zip(loras, settings.loras, strict=True):
-        fill(lora, multiplier=wanted.weight, path=existing_file(wanted.path))
+    loras = lora_array(native, settings.loras)
     references = (native.sd_image_t * len(settings.ref_images))()
     for index, pixels in enumerate(settings.ref_images):
         references[index] = image_of(native, pixels)
-    parameters = _initialised(native, "sd_img_gen_params")
+    parameters = initialised(native, "sd_img_gen_params")
     fill(
         parameters,
         prompt=settings.prompt.encode(),
@@ -110,6 +108,20 @@ def image_parameters(native: Any, settings: GenerateSettings, seed: int) -> Any:
         control_image=_control(native, settings),
         control_strength=settings.control_strength,
     )
+    fill_sampling(parameters, settings)
+    return parameters
+
+
+def lora_array(native: Any, loras: Sequence[LoraFile]) -> Any:
+    """sd_lora_t for each LoRA; ModelFileError when one is not there."""
+    array = (native.sd_lora_t * len(loras))()
+    for lora, wanted in zip(array, loras, strict=True):
+        fill(lora, multiplier=wanted.weight, path=existing_file(wanted.path))
+    return array
+
+
+def fill_sampling(parameters: Any, settings: GenerateSettings) -> None:
+    """Fill what parameters of pictures and of videos have in common: steps, cache, tiles."""
     sampling = parameters.sample_params
     fill(
         sampling,
@@ -130,7 +142,6 @@ def image_parameters(native: Any, settings: GenerateSettings, seed: int) -> Any:
     if settings.tile_size:
         size = settings.tile_size
         fill(parameters.vae_tiling_params, enabled=True, tile_size_x=size, tile_size_y=size)
-    return parameters
 
 
 def check_request(settings: GenerateSettings, loaded: LoadSettings) -> None:
@@ -184,7 +195,7 @@ def check_layout(native: Any) -> None:
         index_of = function_of(native, function, ctypes.c_int, ctypes.c_char_p)
         for index, name in enumerate(names):
             if index_of(name.encode()) != index:
-                raise _another_library(f"{name!r} is not in its place there")
+                raise another_library(f"{name!r} is not in its place there")
 
 
 def compute_devices(native: Any) -> tuple[str, ...]:
@@ -210,7 +221,7 @@ def function_of(native: Any, name: str, result: Any, *arguments: Any) -> Any:
     try:
         function = getattr(native._lib, name)
     except AttributeError as error:
-        raise _another_library(f"there is no function {name}") from error
+        raise another_library(f"there is no function {name}") from error
     function.restype, function.argtypes = result, arguments
     return function
 
@@ -245,23 +256,28 @@ def existing_file(path: str) -> bytes:
     return os.fsencode(path)
 
 
-def _initialised(native: Any, name: str) -> Any:
+def initialised(native: Any, name: str) -> Any:
     """A struct with the engine's own defaults in it."""
     struct = getattr(native, f"{name}_t")()
     function_of(native, f"{name}_init", None, ctypes.c_void_p)(ctypes.byref(struct))
     return struct
 
 
-def _check_struct(native: Any, name: str, **values: object) -> None:
-    """Compare the size of a struct, and the values that we put into it with those that are read."""
+def check_size(native: Any, name: str) -> None:
+    """Compare the size of a struct with what its init function writes; BuildUnusableError."""
     here = ctypes.sizeof(getattr(native, f"{name}_t"))
     untouched = b"\xa5"
     memory = ctypes.create_string_buffer(untouched * (2 * here), 2 * here)
     function_of(native, f"{name}_init", None, ctypes.c_void_p)(memory)
     there = len(memory.raw.rstrip(untouched))
     if there != here:
-        raise _another_library(f"{name}_t has {there} bytes there and {here} here")
-    struct = _initialised(native, name)
+        raise another_library(f"{name}_t has {there} bytes there and {here} here")
+
+
+def _check_struct(native: Any, name: str, **values: object) -> None:
+    """Compare a struct's size, and the values that we put into it with those that are read."""
+    check_size(native, name)
+    struct = initialised(native, name)
     fill(struct, **values)
     text = function_of(native, f"{name}_to_str", ctypes.c_void_p, ctypes.c_void_p)(
         ctypes.byref(struct)
@@ -273,7 +289,7 @@ def _check_struct(native: Any, name: str, **values: object) -> None:
     for field, value in values.items():
         said = value.decode() if isinstance(value, bytes) else str(value)
         if f"{field}: {said.lower()}" not in lines:
-            raise _another_library(f"{name}_t.{field} is not in its place there")
+            raise another_library(f"{name}_t.{field} is not in its place there")
 
 
 def image_of(native: Any, pixels: Pixels | None) -> Any:
@@ -313,7 +329,8 @@ def _check_weights(prompt: str) -> None:
             )
 
 
-def _another_library(difference: str) -> BuildUnusableError:
+def another_library(difference: str) -> BuildUnusableError:
+    """The error for a library that differs from what the binding describes."""
     return BuildUnusableError(
         f"The engine's library is not the one that its binding was made for: {difference}.",
         hint="Unset STABLE_DIFFUSION_CPP_LIB, or build the library from the binding's source.",

@@ -12,7 +12,6 @@ from sdcpu.builds import Build
 from sdcpu.canvas import Canvas, Size
 from sdcpu.demo import unknown_words_note
 from sdcpu.enlargement import Enlargement, plan_enlargement
-from sdcpu.errors import InvalidRequestError
 from sdcpu.figures import size_text
 from sdcpu.fitting import Fitting, Room, Scene, find_room, find_room_on, find_way
 from sdcpu.gpus import Gpu
@@ -25,6 +24,7 @@ from sdcpu.quality import FilledRequest, fill_request
 from sdcpu.registry import FileRole, Model, ModelFile
 from sdcpu.sampling import TWO_PASS_SAMPLERS
 from sdcpu.tuning import Tuning
+from sdcpu.video_rules import check_kind, frame_count, with_length
 from sdcpu.weights import WeightsHeader
 
 _PREVIEW_REASONS = {
@@ -128,11 +128,8 @@ def make_plan(
         InvalidRequestError: the model cannot do what is asked for.
         NotEnoughMemoryError: it fits in no way; the message has the figures, the hint a way out.
     """
-    if model.kind != "image":
-        raise InvalidRequestError(
-            f"{model.name} cannot draw: it is of the kind {model.kind.replace('_', ' ')!r}.",
-            hint="sdcpu models lists the ones that draw.",
-        )
+    check_kind(request, model)
+    request, length_reasons = with_length(request, model)
     filled = fill_request(request, model, start=start)
     room: Room
     if card is None:
@@ -179,7 +176,7 @@ def make_plan(
             conditions, upscaler=enlargement.upscaler, upscaled_pixels=enlargement.pixels
         )
     seconds = measurements.estimate(conditions)
-    surprises = (*filled.reasons, *fitting.reasons)
+    surprises = (*length_reasons, *filled.reasons, *fitting.reasons)
     reasons = [*surprises, *([thread_reason] if card is None else []), kernels.reason]
     reasons.append(
         f"At its peak it takes {size_text(memory.peak)} of {size_text(room.size)} {room.name}: "
@@ -304,6 +301,7 @@ def _conditions(
         decoder=way.decoder,
         tile_size=way.tile_size,
         tiny_preview=way.tiny_preview,
+        frames=frame_count(request),
     )
 
 

@@ -18,17 +18,7 @@ from typing import Self
 from sdcpu.child import Child, without_sigint
 from sdcpu.crash_report import crash_report
 from sdcpu.errors import CancelledError, EngineBusyError, EngineCrashedError, error_from_code
-from sdcpu.protocol import (
-    Failed,
-    Finished,
-    FromEngine,
-    Generate,
-    Load,
-    Logged,
-    Quantize,
-    Started,
-    Upscale,
-)
+from sdcpu.protocol import Failed, Finished, FromEngine, Logged, Quantize, Started, Work
 
 START_SECONDS = 60.0
 """How long the process may take to load Python and the engine's library."""
@@ -141,7 +131,7 @@ class EngineProcess:
                 raise
             return child.started
 
-    def run(self, message: Load | Generate | Upscale | Quantize) -> Generator[FromEngine]:
+    def run(self, message: Work) -> Generator[FromEngine]:
         """Give the engine work; yield what it tells, `Finished` last.
 
         The work begins when the first value is asked for. Closing the generator before its end
@@ -220,9 +210,7 @@ class EngineProcess:
             if self._work is work:
                 self._current = None
 
-    def _answers(
-        self, work: _Work, message: Load | Generate | Upscale | Quantize
-    ) -> Iterator[FromEngine]:
+    def _answers(self, work: _Work, message: Work) -> Iterator[FromEngine]:
         child = work.child = self._child
         if work.cancelled or child is None:
             work.answered = True  # nothing was asked

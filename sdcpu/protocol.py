@@ -123,6 +123,22 @@ class GenerateSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class VideoSettings:
+    """One request for a video with every choice made."""
+
+    picture: GenerateSettings
+    """What a video has in common with a picture; its init image is the first frame."""
+    frames: int
+    """A multiple of 4, and one."""
+    end_image: Pixels | None = None
+    """The last frame."""
+    high_noise_steps: int = -1
+    """Steps of the model for strong noise; -1: until the noise is below `high_noise_until`."""
+    high_noise_cfg_scale: float = 1.0
+    high_noise_until: float = 0.875
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Load:
     """Load a model; whatever was loaded with other settings is freed first."""
 
@@ -150,6 +166,13 @@ class Upscale:
     """Pixels of the picture that are enlarged at once, along a side."""
     conv_direct: bool = True
     """Convolutions without im2col."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerateVideo:
+    """Make a video with the loaded model."""
+
+    settings: VideoSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,6 +273,17 @@ class Upscaled:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FrameDrawn:
+    """A frame of a finished video; they come in their order."""
+
+    index: int
+    """Counted from 0."""
+    frames: int
+    """How many there are."""
+    pixels: Pixels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
     """The message that was sent last is done."""
 
@@ -267,15 +301,19 @@ class Failed:
     details: dict[str, Detail] = field(default_factory=dict)
 
 
-ToEngine = Load | Generate | Upscale | Quantize | Cancel | Stop
-FromEngine = Started | Logged | Reached | Previewed | Loaded | Drawn | Upscaled | Finished | Failed
+Work = Load | Generate | GenerateVideo | Upscale | Quantize
+"""What the engine is given to do, one at a time; it answers each with Finished or Failed."""
+ToEngine = Work | Cancel | Stop
+Made = Drawn | FrameDrawn | Upscaled
+FromEngine = Started | Logged | Reached | Previewed | Loaded | Made | Finished | Failed
 
 _CLASSES: dict[str, Callable[..., object]] = {
     kind.__name__: kind
     for kind in (
-        *(Pixels, LoraFile, LoadSettings, GenerateSettings),
-        *(Load, Generate, Upscale, Quantize, Cancel, Stop),
-        *(Started, Logged, Reached, Previewed, Loaded, Drawn, Upscaled, Finished, Failed),
+        *(Pixels, LoraFile, LoadSettings, GenerateSettings, VideoSettings),
+        *(Load, Generate, GenerateVideo, Upscale, Quantize, Cancel, Stop),
+        *(Started, Logged, Reached, Previewed, Loaded, Drawn, FrameDrawn, Upscaled),
+        *(Finished, Failed),
     )
 }
 

@@ -44,7 +44,7 @@ def save_picture(
     picture_format = check_output(path, overwrite=overwrite)
     options: dict[str, Any] = {"quality": 95} if picture_format != "PNG" else {}
     if recipe is not None:
-        options |= _recipe_options(recipe, picture_format)
+        options |= recipe_options(recipe, picture_format)
     try:
         with written_whole(path, overwrite=overwrite) as file:
             image.save(file, picture_format, **options)
@@ -148,7 +148,7 @@ def parameters_text(recipe: Mapping[str, Any]) -> str:
     )
 
 
-def _recipe_options(recipe: Mapping[str, Any], picture_format: str) -> dict[str, Any]:
+def recipe_options(recipe: Mapping[str, Any], picture_format: str) -> dict[str, Any]:
     """What Pillow's save() needs to store the recipe."""
     text, written = parameters_text(recipe), json.dumps(recipe, ensure_ascii=False)
     if picture_format == "PNG":

@@ -12,7 +12,7 @@ from sdcpu.inputs import picture_size, read_mask, read_picture
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-INIT, CONTROL = "init image", "control picture"
+INIT, CONTROL, END = "init image", "control picture", "last frame"
 """What the pictures of a request are called in messages."""
 
 
@@ -75,6 +75,9 @@ def check_pictures(request: ImageRequest) -> None:
         read_picture(reference, reference_name(number))
     if request.control_image is not None:
         read_picture(request.control_image, CONTROL)
+    end = getattr(request, "end_image", None)
+    if end is not None:
+        read_picture(end, END)
     if request.init_image is not None:
         size = read_picture(request.init_image, INIT).size
         if request.mask_image is not None:

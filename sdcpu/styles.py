@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from sdcpu.errors import InvalidRequestError, SettingsError
 from sdcpu.images import GeneratedImage, ImageRequest
+from sdcpu.videos import GeneratedVideo
 
 PLACE = "{prompt}"
 """Where the prompt goes in a style."""
@@ -88,12 +89,13 @@ def note_styles(
     """
     with closing(events):
         for event in events:
-            if isinstance(event, GeneratedImage) and asked.styles:
+            if isinstance(event, GeneratedImage | GeneratedVideo) and asked.styles:
                 prompt, negative = asked.prompt, asked.negative_prompt
+                drawn: Any = event.request
                 yield replace(
                     event,
                     request=replace(
-                        event.request,
+                        drawn,
                         prompt=prompt,
                         negative_prompt=negative,
                         styles=asked.styles,

@@ -23,18 +23,20 @@ from sdcpu.protocol import (
     FromEngine,
     Generate,
     GenerateSettings,
+    GenerateVideo,
     Load,
     LoadSettings,
     Quantize,
     Started,
     Stop,
     Upscale,
+    VideoSettings,
+    Work,
     read_message,
     write_message,
 )
 
 Emit = Callable[[FromEngine], None]
-Work = Load | Generate | Upscale | Quantize
 
 
 class Engine(Protocol):
@@ -48,6 +50,9 @@ class Engine(Protocol):
 
     def generate(self, settings: GenerateSettings) -> dict[str, float]:
         """Draw pictures."""
+
+    def generate_video(self, settings: VideoSettings) -> dict[str, float]:
+        """Draw a video."""
 
     def upscale(self, message: Upscale) -> dict[str, float]:
         """Make a picture larger."""
@@ -105,6 +110,8 @@ def _do(engine: Engine, work: Work) -> dict[str, float]:
             return engine.load(work.settings)
         case Generate():
             return engine.generate(work.settings)
+        case GenerateVideo():
+            return engine.generate_video(work.settings)
         case Upscale():
             return engine.upscale(work)
         case Quantize():
@@ -122,7 +129,7 @@ def _read(stream: BinaryIO, engine: Engine, inbox: queue.SimpleQueue[Work]) -> N
         match message:
             case Cancel():
                 engine.cancel()
-            case Load() | Generate() | Upscale() | Quantize():
+            case Load() | Generate() | GenerateVideo() | Upscale() | Quantize():
                 # Here, not in the main thread: a cancel of this very work may follow at once.
                 engine.forget_cancel()
                 inbox.put(message)

@@ -22,6 +22,7 @@ from PIL import Image
 from sdcpu.errors import BuildUnusableError, CancelledError, GenerationError
 from sdcpu.protocol import (
     Drawn,
+    FrameDrawn,
     FromEngine,
     GenerateSettings,
     Loaded,
@@ -34,6 +35,7 @@ from sdcpu.protocol import (
     Started,
     Upscale,
     Upscaled,
+    VideoSettings,
     write_message,
 )
 from sdcpu.worker import serve
@@ -88,6 +90,26 @@ class FakeEngine:
             self._emit(Drawn(index=index, seed=seed, pixels=_pixels(settings, seed)))
         return {"text": 0.1, "sample": 0.2, "decode": 0.1}
 
+    def generate_video(self, settings: VideoSettings) -> dict[str, float]:
+        """Frames whose colour tells their number, see `frame_colour`."""
+        picture = settings.picture
+        MISDEEDS.get(picture.prompt, _behave)(self)
+        self._emit(Reached(stage="text"))
+        for step in range(picture.steps + 1):
+            if self._cancelled.is_set():
+                raise CancelledError("Cancelled.")
+            self._emit(Reached(stage="sample", step=step, steps=picture.steps))
+            if step and picture.preview != "none":
+                self._emit(Previewed(step=step, pixels=_pixels(picture, step, 8)))
+        self._emit(Reached(stage="decode"))
+        missing = picture.prompt == "lose a frame"
+        for index in range(settings.frames - missing):
+            size = picture.width, picture.height
+            data = bytes(frame_colour(index)) * (size[0] * size[1])
+            pixels = Pixels(width=size[0], height=size[1], channels=3, data=data)
+            self._emit(FrameDrawn(index=index, frames=settings.frames, pixels=pixels))
+        return {"text": 0.1, "sample": 0.2, "decode": 0.1}
+
     def upscale(self, message: Upscale) -> dict[str, float]:
         """Repeat every pixel four times, along both axes."""
         before, factor = message.picture, 4
@@ -126,6 +148,11 @@ class FakeEngine:
         for number in range(2000):
             self._emit(Logged(level="debug", text=f"line {number}"))
         os.write(2, b"x" * 3_000_000 + b"\nlast line\n")
+
+
+def frame_colour(index: int) -> tuple[int, int, int]:
+    """The colour of a frame: neighbours differ clearly, also after a lossy codec."""
+    return (40 * (index % 7), 40 * (index // 7 % 7), 200 if index % 2 else 20)
 
 
 def _pixels(settings: GenerateSettings, seed: int, shrink: int = 1) -> Pixels:

@@ -20,6 +20,7 @@ COMMANDS = {
     "generate": "Make pictures from a prompt.",
     "batch": "Make the pictures that a file asks for.",
     "grid": "Compare pictures that differ in one or two things.",
+    "video": "Make a video from a prompt.",
     "models": "List the models and what they need.",
     "pull": "Download models.",
     "remove": "Delete downloaded models.",

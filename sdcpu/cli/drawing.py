@@ -1,4 +1,4 @@
-"""What `sdcpu generate` does while the generator works: announce, show, save, report."""
+"""What the commands that draw do meanwhile: announce, show, save, report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sdcpu.cli.output import print_note, print_result
 from sdcpu.cli.plan_text import announcement
@@ -15,17 +15,24 @@ from sdcpu.errors import SdcpuError
 from sdcpu.events import Preview
 from sdcpu.images import GeneratedImage
 from sdcpu.plan import EnginePlan
+from sdcpu.videos import GeneratedVideo
 
 if TYPE_CHECKING:
-    from sdcpu.cli.outputs import Outputs
     from sdcpu.generator import Event
+
+
+class Saving(Protocol):
+    """Writes what comes out under the name that it is to have."""
+
+    def save(self, picture: Any) -> Path:
+        """Write a picture or video; return where."""
 
 
 @dataclass(kw_only=True)
 class Drawing:
-    """One run of the command, from the plan to the last saved picture."""
+    """One run of the command, from the plan to the last saved picture or video."""
 
-    outputs: Outputs
+    outputs: Saving
     preview_folder: Path | None
     """Where every preview is kept; None: nowhere."""
     show_pictures: bool
@@ -49,7 +56,7 @@ class Drawing:
                 elif isinstance(event, Preview):
                     display.show(event)
                     self._keep_preview(event)
-                elif isinstance(event, GeneratedImage):
+                elif isinstance(event, GeneratedImage | GeneratedVideo):
                     self._keep(event, display)
                 else:
                     display.show(event)
@@ -104,9 +111,9 @@ class Drawing:
         path = unused_path(self.preview_folder, f"{stem}-step-{event.step:03}", ".png")
         save_picture(event.image, path, None)
 
-    def _keep(self, picture: GeneratedImage, display: Display) -> None:
+    def _keep(self, picture: GeneratedImage | GeneratedVideo, display: Display) -> None:
         path = self.outputs.save(picture)
-        saved = {
+        saved: dict[str, object] = {
             "path": str(path.absolute()),
             "model": picture.model,
             "seed": picture.seed,
@@ -115,6 +122,8 @@ class Drawing:
             "seconds": round(picture.seconds, 3),
             "recipe": picture.recipe,
         }
+        if isinstance(picture, GeneratedVideo):
+            saved |= {"frames": len(picture.frames), "fps": picture.fps}
         self.pictures.append(saved)
         self._pictures_of_plan += 1
         display.show(picture)

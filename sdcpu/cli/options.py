@@ -18,7 +18,8 @@ PICTURE = "The picture"
 STARTING_POINT = "Starting from pictures"
 MACHINE = "This machine"
 OUTPUT = "Output"
-HEADINGS = (PROMPT, PICTURE, STARTING_POINT, MACHINE, OUTPUT)
+VIDEO = "The video"
+HEADINGS = (PROMPT, PICTURE, VIDEO, STARTING_POINT, MACHINE, OUTPUT)
 
 
 class Option(click.Option):
@@ -104,7 +105,7 @@ def request_options(command: Decorated) -> Decorated:
         ),
         _option(
             "--lora",
-            callback=_loras,
+            callback=lora_files,
             multiple=True,
             metavar="LORA[:WEIGHT]",
             help="Apply a LoRA: a name, a file, or owner/repository/file on the hub. Can be given "
@@ -255,7 +256,7 @@ def _number(_ctx: click.Context, _option: click.Parameter, text: str | None) -> 
     return None if text is None else int(text)
 
 
-def _loras(
+def lora_files(
     _ctx: click.Context, _option: click.Parameter, texts: tuple[str, ...]
 ) -> tuple[tuple[str, float], ...]:
     """Read LoRAs and how strongly they are applied, written like "style.safetensors:0.8"."""

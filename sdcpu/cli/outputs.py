@@ -11,6 +11,7 @@ from sdcpu.picture_names import slug
 
 if TYPE_CHECKING:
     from sdcpu.images import GeneratedImage
+    from sdcpu.videos import GeneratedVideo
 
 
 class Outputs:
@@ -47,6 +48,33 @@ class Outputs:
         if self._count == 1:
             return path
         return path.with_name(f"{path.stem}-{index + 1}{path.suffix}")
+
+
+class VideoOutput:
+    """The name of one video."""
+
+    def __init__(self, wanted: Path | None, *, force: bool) -> None:
+        """Check that the video can be written.
+
+        Raises:
+            InvalidRequestError: as `Outputs`, or what writes this kind of video is missing.
+        """
+        self._wanted, self._force = wanted, force
+        if wanted is None:
+            check_folder(Path())
+        else:
+            from sdcpu.video_files import check_video_output
+
+            check_video_output(wanted, overwrite=force)
+
+    def save(self, video: GeneratedVideo) -> Path:
+        """Write the video under its name, which is returned."""
+        if self._wanted is not None:
+            return video.save(self._wanted, overwrite=self._force)
+        from sdcpu.video_files import usual_ending
+
+        stem = picture_stem(video.request.prompt, video.seed)
+        return video.save(unused_path(Path(), stem, usual_ending()), overwrite=False)
 
 
 def picture_stem(prompt: str, seed: int) -> str:

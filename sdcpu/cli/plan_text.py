@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdcpu.figures import size_text
 from sdcpu.measurements import format_duration
+from sdcpu.videos import VideoRequest
 
 if TYPE_CHECKING:
     from sdcpu.models import Model
@@ -39,11 +40,12 @@ def plan_fields(plan: EnginePlan) -> list[tuple[str, str]]:
         *(["flash attention"] if plan.flash_attention else []),
         *(["direct convolutions"] if plan.diffusion_conv_direct else []),
     ]
+    what = "video" if isinstance(request, VideoRequest) else "picture"
     return [
         ("model", f"{plan.model.name}: {plan.model.summary}"),
         ("licence", licence_text(plan.model)),
         ("download", size_text(plan.download_size) if plan.download_size else "nothing"),
-        ("picture", f"{_picture_size(plan)}, {_steps(request.steps)}"),
+        (what, f"{_picture_size(plan)}, {_steps(request.steps)}"),
         ("sampling", f"{request.sampler}, {request.scheduler}, cfg {request.cfg_scale:g}"),
         ("engine", f"{plan.build.name} {plan.build.version}, {_computer(plan)}"),
         ("kernels", ", ".join(kernels)),
@@ -67,9 +69,14 @@ def licence_text(model: Model) -> str:
 
 
 def _picture_size(plan: EnginePlan) -> str:
-    size = f"{plan.request.width}x{plan.request.height}"
+    request = plan.request
+    size = f"{request.width}x{request.height}"
     larger = plan.enlargement.size if plan.enlargement else plan.upscale_to
-    return f"{size} enlarged to {larger[0]}x{larger[1]}" if larger else size
+    size = f"{size} enlarged to {larger[0]}x{larger[1]}" if larger else size
+    if isinstance(request, VideoRequest) and request.frames and request.fps:
+        seconds = request.frames / request.fps
+        return f"{request.frames} frames of {size} ({seconds:.2g} s at {request.fps:g} a second)"
+    return size
 
 
 def _computer(plan: EnginePlan) -> str:

@@ -34,12 +34,13 @@ def show(name: str, as_json: bool) -> None:
 
     The picture itself is shown in a terminal with colours.
     """
-    from sdcpu.recipe import FORMATS, read_recipe
+    from sdcpu.recipe import FORMATS
+    from sdcpu.video_files import ENDINGS, read_video_recipe
 
-    if Path(name).suffix.lower() in FORMATS:
-        if not as_json:
+    if Path(name).suffix.lower() in (*FORMATS, *ENDINGS):
+        if not as_json and Path(name).suffix.lower() in (*FORMATS, ".gif"):
             _show_picture(name)
-        recipe = read_recipe(name)
+        recipe = read_video_recipe(Path(name))
         if as_json:
             print_json(recipe)
         else:

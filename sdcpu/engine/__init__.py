@@ -12,15 +12,17 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
 from sdcpu.accel import door_inside, is_inside, load_door
 from sdcpu.binding import BINDING, BINDING_VERSION
 from sdcpu.builds import library_to_load
-from sdcpu.engine.library import import_binding
-from sdcpu.engine.stages import Stage, StageClock
+from sdcpu.engine.library import import_binding, tensor_type_of
+from sdcpu.engine.stages import Stage, StageClock, StepCount, stage_begun
 from sdcpu.engine.upscaler import Upscaler
+from sdcpu.engine.videos import frames_taken
 from sdcpu.errors import (
     CancelledError,
     GenerationError,
@@ -37,12 +39,13 @@ from sdcpu.native import (
     context_parameters,
     copy_pixels,
     existing_file,
-    function_of,
     image_parameters,
     libc_free,
 )
+from sdcpu.native_videos import check_video_layout, check_video_request, video_parameters
 from sdcpu.protocol import (
     Drawn,
+    FrameDrawn,
     FromEngine,
     GenerateSettings,
     Loaded,
@@ -55,6 +58,7 @@ from sdcpu.protocol import (
     Started,
     Upscale,
     Upscaled,
+    VideoSettings,
 )
 
 _LEVELS: tuple[Literal["debug", "info", "warning", "error"], ...]
@@ -78,6 +82,7 @@ class NativeEngine:
         self._native = import_binding()
         self._door = door or door_inside(self._native._lib)
         check_layout(self._native)
+        check_video_layout(self._native)
         library: str = self._native._lib._name
         self._cancels_in_place = self._door is not None and self._door.is_ready(library)
         self._free = libc_free()
@@ -85,6 +90,7 @@ class NativeEngine:
         self._loaded: LoadSettings | None = None
         self._cancelled = threading.Event()
         self._clock = StageClock(self._stage_ended)
+        self._steps = StepCount()
         self._picture = 1
         self._complaints: deque[str] = deque(maxlen=20)
         self._error = ""
@@ -160,11 +166,6 @@ class NativeEngine:
                 ),
                 details={"log": "\n".join(self._complaints)},
             )
-        if not self._native.sd_ctx_supports_image_generation(context):
-            self._native.free_sd_ctx(context)
-            raise ModelLoadError(
-                f"{files} makes videos, not pictures.", hint="Choose another model."
-            )
         self._context, self._loaded = context, settings
         self._emit(Loaded(seconds=seconds["load"]))
         return seconds
@@ -186,9 +187,7 @@ class NativeEngine:
             GenerationError: the engine gave up; its last words are in the details.
             CancelledError: `cancel` was called.
         """
-        loaded = self._loaded
-        if self._context is None or loaded is None:
-            raise GenerationError("No model is loaded.", hint="Load one first.")
+        loaded = self._loaded_for(video=False)
         check_request(settings, loaded)
         self._begin()
         self._set_preview(settings, loaded)
@@ -200,6 +199,34 @@ class NativeEngine:
             seed = (settings.seed + index) & MAX_SEED
             pixels = self._draw(settings, seed)
             self._emit(Drawn(index=index, seed=seed, pixels=pixels))
+        return self._clock.finish()
+
+    def generate_video(self, settings: VideoSettings) -> dict[str, float]:
+        """Draw a video, whose frames are told by `FrameDrawn`; return the seconds by stage.
+
+        Raises:
+            InvalidRequestError: the request does not suit what is loaded.
+            GenerationError: the engine gave up; its last words are in the details.
+            CancelledError: `cancel` was called.
+        """
+        native = self._native
+        loaded = self._loaded_for(video=True)
+        check_video_request(settings, loaded)
+        self._begin()
+        self._steps.expect(settings.picture.steps)
+        self._set_preview(settings.picture, loaded)
+        if self._cancelled.is_set():
+            raise CancelledError("Cancelled.")
+        self._enter("text")
+        parameters, count = video_parameters(native, settings), ctypes.c_int()
+        result = native.generate_video(self._context, ctypes.byref(parameters), ctypes.byref(count))
+        if not result:
+            raise self._failure("The engine could not draw the video")
+        with closing(frames_taken(result, count.value, self._free)) as frames:
+            if self._error or count.value < 1:
+                raise self._failure("The engine could not draw the video")
+            for index, pixels in enumerate(frames):
+                self._emit(FrameDrawn(index=index, frames=count.value, pixels=pixels))
         return self._clock.finish()
 
     def upscale(self, message: Upscale) -> dict[str, float]:
@@ -238,14 +265,7 @@ class NativeEngine:
             ModelFileError: the source cannot be read, or the target cannot be written.
         """
         native = self._native
-        tensor_type = function_of(native, "str_to_sd_type", ctypes.c_int, ctypes.c_char_p)(
-            message.tensor_type.encode()
-        )
-        if tensor_type == native.GGMLType.SD_TYPE_COUNT:
-            raise InvalidRequestError(
-                f"There is no tensor type {message.tensor_type!r}.",
-                hint="Choose one such as q8_0, q5_0, q4_0, q4_K, f16 or bf16.",
-            )
+        tensor_type = tensor_type_of(native, message.tensor_type)
         source = existing_file(message.source)
         self._begin()
         self._enter("load")
@@ -280,6 +300,17 @@ class NativeEngine:
                 self._free(result[0].data)
                 self._free(result)
 
+    def _loaded_for(self, *, video: bool) -> LoadSettings:
+        """What is loaded; an error where nothing is, or what draws the other kind."""
+        if self._context is None or self._loaded is None:
+            raise GenerationError("No model is loaded.", hint="Load one first.")
+        if self._native.sd_ctx_supports_video_generation(self._context) is not video:
+            kinds = ("pictures, not videos", "videos, not pictures")
+            raise InvalidRequestError(
+                f"The loaded model makes {kinds[not video]}.", hint="Choose another model."
+            )
+        return self._loaded
+
     def _set_preview(self, settings: GenerateSettings, loaded: LoadSettings) -> None:
         """Ask for previews; without a tiny decoder "tae" would run the full one at every step."""
         kind = settings.preview
@@ -295,6 +326,7 @@ class NativeEngine:
         self._complaints.clear()
         self._error = ""
         self._clock = StageClock(self._stage_ended)
+        self._steps = StepCount()
         self._picture = 1
 
     def _enter(self, stage: Stage) -> None:
@@ -337,22 +369,26 @@ class NativeEngine:
             if self._door is not None and self._clock.stage != "load":
                 self._door.cancel(wanted=True)
         self._emit(Logged(level=kind, text=line))
-        # generate_image() tells no stages; these two lines of it begin them. The first progress
-        # of the samples follows at once, and knows how many steps there are.
-        if said.startswith("generating image: "):
-            self._clock.enter("sample")
-        elif said.startswith("decoding ") and said.endswith(" latents"):
-            self._enter("decode")
+        begun = stage_begun(said)
+        # The first progress of the samples follows at once, and knows how many steps there are.
+        if begun == "sample":
+            self._clock.enter(begun)
+        elif begun:
+            self._enter(begun)
 
     def _progressed(self, step: int, steps: int, _seconds: float, _data: object) -> None:
         # Steps, tiles of the decoder and tensors of a file all come through here: the stage tells
         # them apart. In the text stage they are tensors of a LoRA or tiles of the encoder.
         stage = self._clock.stage
         if stage is not None and stage != "text":
+            if stage == "sample":
+                step, steps = self._steps.counted(step, steps)
             self._emit(Reached(stage=stage, step=step, steps=steps, picture=self._picture))
 
     def _previewed(
         self, step: int, count: int, frames: Any, _is_noisy: bool, _data: object
     ) -> None:
-        if count > 0 and frames and frames[0].data:
-            self._emit(Previewed(step=abs(step), pixels=copy_pixels(frames[0])))
+        middle = count // 2  # a video's first frame may be one that was given
+        if count > 0 and frames and frames[middle].data:
+            at, _ = self._steps.counted(abs(step), 0)
+            self._emit(Previewed(step=at, pixels=copy_pixels(frames[middle])))

@@ -264,7 +264,7 @@ MODELS = {
     "not-here": Case(["generate", "a cat", "-m", "sd-turbo"], "not here", code=1),
     "hub-file": Case(["generate", "a cat", "-m", "some/where/model.gguf"], "", code=1),
     "only-a-decoder": Case(["generate", "a cat", "-m", "taesd"], "of the kind 'tiny decoder'"),
-    "video": Case(["generate", "a cat", "-m", "wan21-t2v-1_3b"], "of the kind 'video'"),
+    "video": Case(["generate", "a cat", "-m", "wan21-t2v-1_3b"], "makes videos, not pictures"),
     "plan-unknown": Case(["plan", "nothing"], "no model named 'nothing'", code=1),
     "pull-nothing": Case(["pull"], "Missing argument 'MODEL...'"),
     "pull-unknown": Case(["pull", "nothing"], "no model named 'nothing'", code=1),

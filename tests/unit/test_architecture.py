@@ -22,6 +22,7 @@ LAYERS = (
     {"canvas", "events", "images", "recipe", "inputs", "settings", "tensors", "native"}
     | {"templates", "wildcards", "styles", "picture_names"}
     | {"sampling", "step_cache"}
+    | {"videos", "video_files", "native_videos"}
     | {"hardware", "gpus", "kernels", "measurements", "protocol", "stopwatch"}
     | {
         "registry",
@@ -42,6 +43,7 @@ LAYERS = (
         "buffers",
         "memory",
         "quality",
+        "video_rules",
         "fitting",
         "plan",
         "demo",
@@ -55,10 +57,13 @@ LAYERS = (
     {"process", "child", "crash_report"},
     {
         "generator",
+        "one_call",
         "catalog",
         "adapters",
         "control_nets",
         "jobs",
+        "video_jobs",
+        "video_order",
         "series",
         "batch",
         "grid",
@@ -87,6 +92,7 @@ ENGINE_MAY_IMPORT = LAYERS[0] | {
     "accel",
     "builds",
     "native",
+    "native_videos",
     "engine",
 }
 

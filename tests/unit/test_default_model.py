@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from sdcpu.default_model import choose_model
+from sdcpu.default_model import choose_model, usual_video_model
 from sdcpu.errors import ModelNotDownloadedError
-from sdcpu.registry import FileRole, Model, ModelFile
+from sdcpu.registry import FileRole, Model, ModelFile, load_registry
 
 DEMO = Model(
     name="demo",
@@ -61,3 +61,16 @@ def test_without_any_model_the_error_says_how_to_get_one() -> None:
             may_download=True,
         )
     assert "sdcpu pull" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("from_picture", "name"), [(False, "wan21-t2v-1_3b"), (True, "wan22-ti2v-5b")]
+)
+def test_the_first_model_that_makes_such_videos(from_picture: bool, name: str) -> None:
+    models = load_registry(None).models.values()
+    assert usual_video_model(models, from_picture=from_picture) == name
+
+
+def test_a_registry_without_video_models() -> None:
+    with pytest.raises(ModelNotDownloadedError, match="makes such videos"):
+        usual_video_model([], from_picture=False)

@@ -7,7 +7,8 @@ import pytest
 
 from sdcpu.errors import InvalidRequestError, ModelFileError
 from sdcpu.native import check_request, existing_file, fill
-from sdcpu.protocol import GenerateSettings, LoadSettings, Pixels
+from sdcpu.native_videos import check_video_request
+from sdcpu.protocol import GenerateSettings, LoadSettings, Pixels, VideoSettings
 
 REQUEST = GenerateSettings(
     prompt="a cat",
@@ -103,3 +104,25 @@ def test_pictures_need_the_encoder(field: str) -> None:
 def test_files_must_be_files(tmp_path: object) -> None:
     with pytest.raises(ModelFileError, match="is not there or not a file"):
         existing_file(str(tmp_path))
+
+
+VIDEO = VideoSettings(picture=REQUEST, frames=5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "loaded", "said"),
+    [
+        ({"frames": 4}, DECODER, "4 frames"),
+        ({"frames": -3}, DECODER, "-3 frames"),
+        ({"end_image": pixels(4)}, WHOLE, "three channels"),
+        ({"end_image": pixels(3)}, DECODER, "without its encoder"),
+        ({"high_noise_steps": 1}, DECODER, "leave none"),
+        ({"picture": replace(REQUEST, sampler="none")}, DECODER, "no sampler"),
+    ],
+)
+def test_videos_that_would_end_the_process_are_refused(
+    changed: dict[str, object], loaded: LoadSettings, said: str
+) -> None:
+    check_video_request(VIDEO, loaded)
+    with pytest.raises(InvalidRequestError, match=said):
+        check_video_request(replace(VIDEO, **changed), loaded)  # type: ignore[arg-type]

@@ -249,7 +249,7 @@ def test_best_takes_the_full_decoder() -> None:
     assert plan(quality="best").decoder == "full"
 
 
-@pytest.mark.parametrize("kind", ["lora", "upscaler", "video", "control_net"])
+@pytest.mark.parametrize("kind", ["lora", "upscaler", "control_net"])
 def test_models_that_do_not_draw(kind: str) -> None:
     with pytest.raises(InvalidRequestError, match="cannot draw"):
         plan((replace(SD15[0], kind=kind), SD15[1]))  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ def test_commands_and_options_exist(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for argument in arguments:
-        if re.fullmatch(r"[\w-]+\.(png|jpg|webp|safetensors|txt|csv)", argument):
+        if re.fullmatch(r"[\w-]+\.(png|jpg|webp|mp4|safetensors|txt|csv)", argument):
             Path(argument).touch()
     name, *rest = arguments
     with click.Context(sdcpu) as context:
