@@ -9,7 +9,7 @@ from training.raster import Colour, Part, polygon
 _SKIES: dict[str, tuple[Colour, Colour]] = {
     "day": ((0.27, 0.55, 0.92), (0.72, 0.87, 0.98)),
     "sunset": ((0.40, 0.20, 0.48), (0.98, 0.60, 0.25)),
-    "night": ((0.03, 0.04, 0.15), (0.10, 0.13, 0.33)),
+    "night": ((0.02, 0.03, 0.12), (0.06, 0.08, 0.26)),
 }
 WINDOW = (1.0, 0.86, 0.42)
 
@@ -33,7 +33,7 @@ class Scene:
         if self.time == "sunset":
             return red * 0.75 + 0.08, green * 0.62 + 0.03, blue * 0.62 + 0.06
         if self.time == "night":
-            return red * 0.38 + 0.01, green * 0.40 + 0.02, blue * 0.50 + 0.07
+            return red * 0.50 + 0.02, green * 0.52 + 0.03, blue * 0.60 + 0.08
         return red, green, blue
 
     def sky(self, horizon: float) -> None:

@@ -248,7 +248,8 @@ def plain_caption(picture: Picture) -> str:
 
 
 def _scene_words(picture: Picture, rng: Random) -> str:
-    words = rng.choice(SCENES[picture.scene][1]).format(picture.accent or "")
+    ways = [way for way in SCENES[picture.scene][1] if "{}" in way or picture.accent is None]
+    words = rng.choice(ways).format(picture.accent or "")
     words = " ".join(words.split())
     for vowel in ("orange", "island"):
         words = words.replace(f"a {vowel}", f"an {vowel}")

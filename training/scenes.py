@@ -322,23 +322,32 @@ def sea(scene: Scene, colour: Colour | None) -> None:
 SCENES: dict[str, tuple[Draw, tuple[str, ...]]] = {
     "lighthouse": (
         lighthouse,
-        ("a {} lighthouse by the sea", "a {} lighthouse on a rock in the sea"),
+        ("a {} lighthouse by the sea", "a {} lighthouse on a rock in the sea", "a {} lighthouse"),
     ),
-    "mountains": (mountains, ("{} mountains", "{} mountains with snow")),
-    "house": (house, ("a {} house with a tree", "a {} house and a tree")),
-    "city": (city, ("a {} city skyline", "a {} city with towers")),
-    "boat": (boat, ("a {} boat on the sea", "a {} boat on the water")),
-    "desert": (desert, ("a desert with a {} cactus", "a {} cactus in the desert")),
-    "forest": (forest, ("a {} forest", "trees in a {} forest")),
-    "field": (field, ("a field with {} flowers", "{} flowers in a field")),
-    "road": (road, ("a {} road between hills", "a {} road through the hills")),
-    "island": (island, ("a {} palm tree on an island", "an island with a {} palm tree")),
-    "snowman": (snowman, ("a snowman in the snow with a {} hat", "a snowman with a {} hat")),
-    "windmill": (windmill, ("a {} windmill on a hill", "a hill with a {} windmill")),
-    "castle": (castle, ("a {} castle on a hill", "a hill with a {} castle")),
-    "sea": (sea, ("the {} sea with a cloud", "clouds over the {} sea")),
+    "mountains": (mountains, ("{} mountains with snow", "{} mountains")),
+    "house": (house, ("a {} house with a tree", "a {} house and a tree", "a {} house")),
+    "city": (city, ("a {} city skyline", "a {} city with towers", "a {} city")),
+    "boat": (boat, ("a {} boat on the sea", "a {} boat on the water", "a {} boat")),
+    "desert": (desert, ("a desert with a {} cactus", "a {} cactus in the desert", "a {} desert")),
+    "forest": (forest, ("trees in a {} forest", "a {} forest")),
+    "field": (field, ("a field with {} flowers", "{} flowers in a field", "{} flowers")),
+    "road": (road, ("a {} road between hills", "a {} road through the hills", "a {} road")),
+    "island": (
+        island,
+        ("a {} palm tree on an island", "an island with a {} palm tree", "a {} palm tree"),
+    ),
+    "snowman": (
+        snowman,
+        ("a snowman in the snow with a {} hat", "a snowman with a {} hat", "a snowman"),
+    ),
+    "windmill": (
+        windmill,
+        ("a {} windmill on a hill", "a hill with a {} windmill", "a {} windmill"),
+    ),
+    "castle": (castle, ("a {} castle on a hill", "a hill with a {} castle", "a {} castle")),
+    "sea": (sea, ("the {} sea with a cloud", "clouds over the {} sea", "the {} sea")),
 }
-"""How each is drawn, and its captions with a place for a colour."""
+"""How each is drawn, and its captions with a place for a colour; the last is the shortest."""
 COLOURED_SCENES = ("lighthouse", "house", "boat", "field", "snowman", "windmill", "castle")
 """Scenes of which one thing can have any colour."""
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sdcpu.demo.words import TIMES, unknown_words
-from training.pictures import caption, parts_of, random_picture
+from training.landscape import Scene
+from training.pictures import Picture, caption, parts_of, random_picture
 from training.raster import draw, sort_parts
 from training.scenes import COLOURED_SCENES, SCENES, draw_scene
 from training.shapes import held_out
@@ -48,3 +49,19 @@ def test_a_scene_is_darker_at_night_and_shows_its_colour(scene: str) -> None:
     if scene in COLOURED_SCENES:
         parts = draw_scene(scene, "day", "purple", Random(1), 1.0, 1.0)
         assert np.abs(draw(sort_parts([parts]), 64, 64) - pictures["day"]).max() > 0.3
+
+
+def test_stone_stands_out_from_the_sky_at_night() -> None:
+    scene = Scene(Random(1), "night", 1.0, 1.0)
+    assert np.mean(scene.lit((0.66, 0.65, 0.66))) > np.mean(scene.sky_colours[1]) + 0.2
+
+
+def test_a_scene_can_be_asked_for_in_few_words() -> None:
+    assert all(len(ways[-1].split()) <= 4 for _, ways in SCENES.values())
+    said = {
+        caption(Picture(scene="snowman", time="day", accent=accent), Random(seed))
+        for accent in ("red", None)
+        for seed in range(60)
+    }
+    assert "a snowman" in said
+    assert not any("red" in text and "hat" not in text for text in said)
