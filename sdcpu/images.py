@@ -188,6 +188,8 @@ class GeneratedImage:
     """From the beginning of this request to this picture."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """What is written into the file: plain values, see `sdcpu.recipe`."""
+    notes: tuple[str, ...] = ()
+    """What only showed while it was drawn, one sentence each."""
 
     @property
     def width(self) -> int:

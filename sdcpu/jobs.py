@@ -25,6 +25,7 @@ from sdcpu.protocol import (
 from sdcpu.quality import USUAL_STRENGTH, Size
 from sdcpu.start_pictures import StartPictures, check_pictures, reference_name
 from sdcpu.stopwatch import Stopwatch
+from sdcpu.weights import read_header
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -176,6 +177,7 @@ def finished_picture(
     index: int,
     seed: int,
     seconds: float,
+    notes: tuple[str, ...] = (),
 ) -> GeneratedImage:
     """Wrap the engine's pixels, cut as the plan says, or enlarged to the size asked for."""
     image = picture(pixels)
@@ -195,7 +197,14 @@ def finished_picture(
         index=index,
         seconds=seconds,
         recipe=recipe_of(request, plan),
+        notes=tuple(note for note in notes if not _is_announced(note, plan)),
     )
+
+
+def _is_announced(note: str, plan: EnginePlan) -> bool:
+    """Whether the plan said so already, perhaps with another example."""
+    beginning = note.partition(", such as ")[0]
+    return any(reason.startswith(beginning) for reason in plan.surprises)
 
 
 def progress_event(reached: Reached, watch: Stopwatch, pictures: int) -> Progress:
@@ -333,4 +342,5 @@ def _pixels(image: Image | None) -> Pixels | None:
 def _loras(located: Mapping[ModelFile, Path | None]) -> Iterator[LoraFile]:
     for file, path in located.items():
         if file.role is FileRole.LORA and path is not None:
-            yield LoraFile(path=str(path), weight=file.weight)
+            tensors = len(read_header(path).tensors)
+            yield LoraFile(path=str(path), weight=file.weight, tensors=tensors)

@@ -77,6 +77,7 @@ class Order:
                     index=self.first + self._done,
                     seed=told.seed,
                     seconds=self._watch.seconds,
+                    notes=told.notes,
                 )
                 if not self._is_worked_on:
                     self._done += 1

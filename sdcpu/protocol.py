@@ -53,6 +53,8 @@ class LoraFile:
 
     path: str
     weight: float
+    tensors: int = 0
+    """How many it has, to tell whether all were used; 0: unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -263,6 +265,8 @@ class Drawn:
     """Counted from 0."""
     seed: int
     pixels: Pixels
+    notes: tuple[str, ...] = ()
+    """What a person should know about it, one sentence each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,7 +14,7 @@ from sdcpu.demo.widen import copies_of, repeat_columns, spread_columns
 from tests.reference_network import Array, ReferenceNetwork
 from training.vocabulary import encode
 
-Spelling = Literal["kohya", "diffusers", "peft"]
+Spelling = Literal["kohya", "diffusers", "peft", "loha", "lokr"]
 _PREFIX = "model.diffusion_model."
 _DIFFUSERS_BLOCKS = {
     "input_blocks.1.": "down_blocks.0.attentions.0.",
@@ -30,9 +30,16 @@ _DIFFUSERS_BLOCKS = {
 
 
 def write_recolouring_lora(
-    path: Path, *, before: str = "red", after: str = "green", spelling: Spelling = "kohya"
+    path: Path,
+    *,
+    before: str = "red",
+    after: str = "green",
+    spelling: Spelling = "kohya",
+    foreign: int = 0,
 ) -> None:
     """Write a LoRA that lets the demo model take one colour's word for another's.
+
+    `foreign` tensors more belong to no layer of the model.
 
     What attention reads of the text is W c. The change W A makes that of `before` into that of
     `after`, where A is the smallest matrix that turns the one's encoded words into the other's.
@@ -53,6 +60,8 @@ def write_recolouring_lora(
         if name.endswith(("attn2.to_k", "attn2.to_v")):
             up = parameters[f"{name}.weight"] @ (left[:, :rank] * sizes[:rank])
             tensors |= _factors(layer, up, right[:rank], spelling)
+    for number in range(foreign):
+        tensors[f"lora_unet_nowhere_{number}.lora_up.weight"] = np.zeros((4, 4), np.float32)
     write_safetensors(path, tensors)
 
 
@@ -100,11 +109,30 @@ def _factors(layer: Layer, up: Array, down: Array, spelling: Spelling) -> dict[s
     """Both factors for the full network, widened as `sdcpu.demo.widen` widens their product."""
     ones = (1, 1) if layer.kind == "convolution" else ()
     wide_up = np.repeat(up * np.float32(layer.factor), copies_of(layer.outputs), axis=0)
+    wide_up = wide_up.reshape(*wide_up.shape[:2], *ones)
+    wide_down = spread_columns(down, layer.inputs)
     names = _names(layer.name.removeprefix(_PREFIX), spelling)
+    others = {"loha": _loha, "lokr": _lokr}
+    if spelling in others:
+        stem = names[0].partition(".")[0]
+        parts = others[spelling](wide_up, wide_down)
+        return {f"{stem}.{part}": values for part, values in parts.items()}
+    return {names[0]: wide_down, names[1]: wide_up}
+
+
+def _loha(up: Array, down: Array) -> dict[str, Array]:
+    """The same change as a product, value by value, with ones."""
     return {
-        names[0]: spread_columns(down, layer.inputs),
-        names[1]: wide_up.reshape(*wide_up.shape[:2], *ones),
+        "hada_w1_a": up,
+        "hada_w1_b": down,
+        "hada_w2_a": np.ones((len(up), 1), np.float32),
+        "hada_w2_b": np.ones((1, down.shape[1]), np.float32),
     }
+
+
+def _lokr(up: Array, down: Array) -> dict[str, Array]:
+    """The same change as a Kronecker product with one number."""
+    return {"lokr_w1": np.ones((1, 1), np.float32), "lokr_w2": up @ down}
 
 
 def _names(layer: str, spelling: Spelling) -> tuple[str, str]:

@@ -127,6 +127,9 @@ class Drawing:
         self.pictures.append(saved)
         self._pictures_of_plan += 1
         display.show(picture)
-        if self.print_paths:
-            with display.aside():
+        with display.aside():
+            if isinstance(picture, GeneratedImage) and picture.index == 0 and not self.quiet:
+                for note in picture.notes:
+                    print_note(f"- {note}")
+            if self.print_paths:
                 print_result(str(path))

@@ -20,6 +20,7 @@ from sdcpu.accel import door_inside, is_inside, load_door
 from sdcpu.binding import BINDING, BINDING_VERSION
 from sdcpu.builds import library_to_load
 from sdcpu.engine.library import import_binding, tensor_type_of
+from sdcpu.engine.loras import AppliedLoras
 from sdcpu.engine.stages import Stage, StageClock, StepCount, stage_begun
 from sdcpu.engine.upscaler import Upscaler
 from sdcpu.engine.videos import frames_taken
@@ -94,6 +95,7 @@ class NativeEngine:
         self._picture = 1
         self._complaints: deque[str] = deque(maxlen=20)
         self._error = ""
+        self._loras = AppliedLoras()
         # The engine keeps these for the whole process and never owns them: they live as long as we.
         self._on_log = self._native.sd_log_callback(self._logged)
         self._on_progress = self._native.sd_progress_callback(self._progressed)
@@ -197,8 +199,9 @@ class NativeEngine:
             self._picture = index + 1
             self._enter("text")
             seed = (settings.seed + index) & MAX_SEED
+            self._loras = AppliedLoras(settings.loras)
             pixels = self._draw(settings, seed)
-            self._emit(Drawn(index=index, seed=seed, pixels=pixels))
+            self._emit(Drawn(index=index, seed=seed, pixels=pixels, notes=self._loras.notes()))
         return self._clock.finish()
 
     def generate_video(self, settings: VideoSettings) -> dict[str, float]:
@@ -218,6 +221,7 @@ class NativeEngine:
         if self._cancelled.is_set():
             raise CancelledError("Cancelled.")
         self._enter("text")
+        self._loras = AppliedLoras(settings.picture.loras)
         parameters, count = video_parameters(native, settings), ctypes.c_int()
         result = native.generate_video(self._context, ctypes.byref(parameters), ctypes.byref(count))
         if not result:
@@ -225,6 +229,7 @@ class NativeEngine:
         with closing(frames_taken(result, count.value, self._free)) as frames:
             if self._error or count.value < 1:
                 raise self._failure("The engine could not draw the video")
+            self._loras.notes()
             for index, pixels in enumerate(frames):
                 self._emit(FrameDrawn(index=index, frames=count.value, pixels=pixels))
         return self._clock.finish()
@@ -368,6 +373,7 @@ class NativeEngine:
             self._error = said
             if self._door is not None and self._clock.stage != "load":
                 self._door.cancel(wanted=True)
+        self._loras.heard(said)
         self._emit(Logged(level=kind, text=line))
         begun = stage_begun(said)
         # The first progress of the samples follows at once, and knows how many steps there are.

@@ -1,5 +1,6 @@
 """LoRAs through the real engine: what they do to a picture, on quantised and on f16 models."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdcpu.errors import ModelFileError, ModelNotDownloadedError
+from sdcpu.errors import GenerationError, ModelFileError, ModelNotDownloadedError
 from sdcpu.families import FileRole
 from sdcpu.generator import ImageGenerator
 from sdcpu.images import GeneratedImage
 from sdcpu.jobs import request_fields
 from sdcpu.plan import EnginePlan
+from sdcpu.process import EngineProcess
+from sdcpu.protocol import Drawn, Generate, GenerateSettings, Load, LoadSettings, LoraFile
 from sdcpu.quantization import quantize
 from sdcpu.settings import Settings, load_settings
+from sdcpu.weights import read_header
 from tests.checkpoints import CHECKPOINTS
 from tests.hub import HubServer
 from tests.made_adapters import Spelling, write_lcm_lora, write_recolouring_lora
@@ -98,8 +102,8 @@ def greenness(picture: GeneratedImage) -> float:
     return float(green - red)
 
 
-def check_recolouring(generator: ImageGenerator) -> None:
-    """A red circle, with the LoRA at 0, 0.5 and 1."""
+def check_recolouring(generator: ImageGenerator) -> GeneratedImage:
+    """A red circle, with the LoRA at 0, 0.5 and 1; returns the last."""
     plain = generator.generate(PROMPT, **SIZE)
     unchanged, half, green = (
         generator.generate(PROMPT, loras=[("green", weight)], **SIZE) for weight in (0, 0.5, 1)
@@ -108,27 +112,82 @@ def check_recolouring(generator: ImageGenerator) -> None:
     assert describe(green.image) == ("white", "green", "circle")
     assert unchanged.image.tobytes() == plain.image.tobytes()
     assert greenness(plain) + 50 < greenness(half) < greenness(green) - 50
+    return green
 
 
 def test_a_lora_on_a_quantised_model(demo: ImageGenerator) -> None:
     check_recolouring(demo)
 
 
-def test_a_lora_on_an_f16_model(settings: Settings, demo_files: dict[FileRole, Path]) -> None:
+def test_a_lora_on_an_f16_model(
+    settings: Settings, demo_files: dict[FileRole, Path], tmp_path: Path
+) -> None:
     target = settings.models_file.parent / "demo-f16.gguf"
     quantize(demo_files[FileRole.MODEL], target, "f16")
+    write_recolouring_lora(tmp_path / "loha.safetensors", spelling="loha")
     with ImageGenerator("demo-f16", settings=settings) as generator:
-        check_recolouring(generator)
+        green = check_recolouring(generator)
+        loha = generator.generate(PROMPT, loras=[(str(tmp_path / "loha.safetensors"), 1)], **SIZE)
     target.unlink()
+    assert psnr(loha.image, green.image) > 40
+    assert loha.notes == ()
 
 
-@pytest.mark.parametrize("spelling", ["diffusers", "peft"])
+@pytest.mark.parametrize("spelling", ["diffusers", "peft", "lokr"])
 def test_other_spellings_do_the_same(
     demo: ImageGenerator, small_green: GeneratedImage, tmp_path: Path, spelling: Spelling
 ) -> None:
     write_recolouring_lora(tmp_path / "same.safetensors", spelling=spelling)
     other = demo.generate(PROMPT, loras=[(str(tmp_path / "same.safetensors"), 1)], **SMALL)
-    assert other.image.tobytes() == small_green.image.tobytes()
+    assert psnr(other.image, small_green.image) > 45
+    assert other.notes == ()
+
+
+def test_tensors_that_were_not_used_are_noted(
+    demo: ImageGenerator, demo_files: dict[FileRole, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "partly.safetensors"
+    write_recolouring_lora(path, foreign=3)
+    plan, *_, drawn = demo.stream(PROMPT, loras=[(str(path), 1)], **SMALL)
+    total = len(read_header(path).tensors)
+    note = f"3 of the {total} tensors of partly.safetensors are not used, such as "
+    assert isinstance(plan, EnginePlan)
+    assert isinstance(drawn, GeneratedImage)
+    assert plan.surprises[0].startswith(f"{note}lora_unet_nowhere_0.lora_up.weight")
+    assert drawn.notes == ()  # said before
+    (told,) = drawn_by_engine(demo_files, LoraFile(path=str(path), weight=1, tensors=total))
+    assert told.notes[0].startswith(f"{note}model.diffusion_model.nowhere.")
+
+
+def test_a_lora_that_the_engine_hardly_uses_is_an_error(
+    demo_files: dict[FileRole, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "hardly.safetensors"
+    write_recolouring_lora(path, foreign=50)
+    total = len(read_header(path).tensors)
+    with pytest.raises(GenerationError, match=rf"50 of the {total} tensors .*nowhere"):
+        drawn_by_engine(demo_files, LoraFile(path=str(path), weight=1, tensors=total))
+
+
+def drawn_by_engine(files: dict[FileRole, Path], lora: LoraFile) -> list[Drawn]:
+    """What the engine tells of a picture with a LoRA that nobody looked at before."""
+    load = LoadSettings(files={str(role): str(path) for role, path in files.items()}, threads=2)
+    job = GenerateSettings(
+        prompt=PROMPT,
+        width=64,
+        height=64,
+        steps=1,
+        cfg_scale=1.0,
+        guidance=3.5,
+        sampler="lcm",
+        scheduler="lcm",
+        seed=3,
+        loras=(lora,),
+    )
+    with EngineProcess(environment=os.environ) as engine:
+        messages = (Load(settings=load), Generate(settings=job))
+        events = [event for message in messages for event in engine.run(message)]
+    return [event for event in events if isinstance(event, Drawn)]
 
 
 def test_several_loras_add_up(demo: ImageGenerator, settings: Settings, tmp_path: Path) -> None:

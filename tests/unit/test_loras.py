@@ -197,6 +197,13 @@ IN_SD15 = pair(ATTENTION.format("down_blocks_0_attentions_0", "k"), 768, 320)
             ],
             SD15,
         ),
+        (
+            [
+                ("lora_te_text_model_encoder_layers_1_mlp_fc1.lokr_w1", (4, 4)),
+                ("lora_te_text_model_encoder_layers_1_mlp_fc1.lokr_w2", (768, 192)),
+            ],
+            SD15,
+        ),
         (pair("lora_unet_mid_block_attentions_0_proj_in", 1280, 1280), SD2),
         (pair("lora_te2_text_model_encoder_layers_0_mlp_fc1", 1280, 5120), SDXL),
         (
@@ -254,11 +261,47 @@ def test_loras_that_fit(shapes: Shapes, made: object) -> None:
             "hada_w1_a has 0 values",
         ),
         (
+            [
+                (f"lora_unet_mid_block_attentions_0_proj_in.hada_w{n}_{x}", (4, 4))
+                for n in "12"
+                for x in "ab"
+            ],
+            SD15,
+            "has 16 values, and 1638400 values are needed",
+        ),
+        (
+            [
+                (f"{ATTENTION.format('down_blocks_0_attentions_0', 'k')}.hada_w{n}_{x}", (4, 4))
+                for n in "12"
+                for x in "ab"
+            ],
+            SD15,
+            "changes weights of the type q8_0 with lora_unet_down",
+        ),
+        (
+            [
+                ("lora_te_text_model_encoder_layers_1_mlp_fc1.lokr_w1", (4, 4)),
+                ("lora_te_text_model_encoder_layers_1_mlp_fc1.lokr_w2_a", (768, 4)),
+                ("lora_te_text_model_encoder_layers_1_mlp_fc1.lokr_w2_b", (4, 192)),
+            ],
+            SD15,
+            "mlp_fc1.lokr_w2_a, a factor of a factor",
+        ),
+        (
+            [
+                ("lora_te_text_model_encoder_layers_1_mlp_fc1.lokr_w1", (4, 4)),
+                ("lora_te_text_model_encoder_layers_1_mlp_fc1.lokr_w2", (768, 191)),
+            ],
+            SD15,
+            "lokr_w2 has 3072x764 values in all, and 3072x768 are needed",
+        ),
+        (
             pair("lora_unet_nowhere_at_all", 4, 4),
             SD15,
             "3 of its 3 tensors belong to no layer of this model, such as lora_unet_nowhere_at_all",
         ),
-        ([*pair("lora_unet_time_embed_0", 320, 1280)], SD15, "belong to no layer"),
+        (pair("lora_unet_time_embed_0", 320, 1280), SD15, "belong to no layer"),
+        ([("lora_te_text_model_final_layer_norm.diff", (768,))], SD15, "belong to no layer"),
         ([("lora_unet_conv_in.lora_up.weight", (320, 4, 1, 1))], SD15, "belong to no layer"),
         (
             pair("transformer.transformer_blocks.0.attn.to_q", 3072, 3072),
