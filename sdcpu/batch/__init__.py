@@ -8,6 +8,7 @@ from sdcpu.batch.events import BatchEvent, BatchSummary, LineDone, LineFailed, L
 from sdcpu.batch.journal import Journal
 from sdcpu.batch.lines import BatchLine, BrokenLine, read_requests
 from sdcpu.batch.runs import Batch
+from sdcpu.batch.worker_counts import WorkerResult, WorkerTrial, measure_workers
 
 __all__ = [
     "Batch",
@@ -20,5 +21,8 @@ __all__ = [
     "LineDone",
     "LineFailed",
     "LineProgress",
+    "WorkerResult",
+    "WorkerTrial",
+    "measure_workers",
     "read_requests",
 ]

@@ -6,14 +6,14 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sdcpu.batch.contents import BatchContents, inspect_lines
 from sdcpu.batch.events import BatchEvent, BatchSummary, LineDone, LineFailed
 from sdcpu.batch.journal import ENDING, Journal
 from sdcpu.batch.lines import BatchLine, BrokenLine, read_requests
+from sdcpu.batch.worker_counts import MAX_WORKERS, measured_workers, share_of
 from sdcpu.batch.workers import Workers
 from sdcpu.catalog import Catalog
 from sdcpu.errors import InvalidRequestError, NotEnoughMemoryError
@@ -21,7 +21,7 @@ from sdcpu.generator import Event, ImageGenerator
 from sdcpu.hardware import detect_hardware
 from sdcpu.images import GeneratedImage
 from sdcpu.picture_names import numbered, slug
-from sdcpu.plan import choose_threads
+from sdcpu.plan import EnginePlan
 from sdcpu.recipe import read_recipe
 from sdcpu.series import stream_series
 from sdcpu.settings import Settings, load_settings, parse_size
@@ -53,7 +53,7 @@ class Batch:
         sample: int | None = None,
         resume: bool = False,
         force: bool = False,
-        workers: int = 1,
+        workers: int | Literal["auto"] = 1,
         threads: int | None = None,
         memory_limit: int | str | None = None,
         settings: Settings | None = None,
@@ -63,10 +63,14 @@ class Batch:
 
         `defaults` are keywords of `ImageRequest` for lines that do not say otherwise, `machine`
         keywords of `ImageGenerator`. With `resume`, lines are left out that an earlier run drew.
-        `workers` generators draw side by side, each with its share of threads and memory.
+        `workers` generators draw side by side, each with its share of threads and memory; "auto"
+        takes as many as `sdcpu bench --workers` found to be the fastest with the models, if it ran
+        with them and so many fit the memory, and one otherwise.
         """
-        if not 1 <= workers <= 64:
-            raise InvalidRequestError(f"{workers} workers cannot be; give a number from 1 to 64.")
+        if workers != "auto" and not 1 <= workers <= MAX_WORKERS:
+            raise InvalidRequestError(
+                f"{workers} workers cannot be; give a number from 1 to {MAX_WORKERS}, or auto."
+            )
         self.path, self.folder = Path(path), Path(folder)
         self.journal_path = self.folder / f"{self.path.name}{ENDING}"
         self._model, self._defaults = model, dict(defaults or {})
@@ -169,12 +173,7 @@ class Batch:
         """A generator with its share of the machine."""
         threads, memory = self._threads, self._memory_limit
         if workers > 1:
-            hardware = detect_hardware()
-            threads = max(1, choose_threads(hardware, self._threads)[0] // workers)
-            free = hardware.memory_available
-            if hardware.memory_limit_available is not None:
-                free = min(free, hardware.memory_limit_available)
-            memory = (memory or free) // workers
+            threads, memory = share_of(detect_hardware(), threads, memory, workers)
         return ImageGenerator(
             model, threads=threads, memory_limit=memory, settings=self._settings, **self._machine
         )
@@ -185,20 +184,33 @@ class Batch:
         Raises:
             NotEnoughMemoryError: the first line of a model does not fit beside as many others.
         """
-        if self._workers == 1:
+        asked = self._workers
+        if asked == 1:
             return 1
-        for model in contents.models:
-            lines = (line for line in self._lines() if isinstance(line, BatchLine))
-            for line in islice((line for line in lines if line.model == model), 1):
-                with self._generator(model, self._workers) as generator:
-                    try:
-                        generator.plan(**{**line.fields, "prompt": line.prompts[0]})
-                    except NotEnoughMemoryError as error:
-                        raise NotEnoughMemoryError(
-                            f"{self._workers} workers do not fit the memory: {error.message}",
-                            hint="Take fewer workers.",
-                        ) from error
-        return self._workers
+        try:
+            if asked != "auto":
+                for model in contents.models:
+                    self._plan_of_first(model, asked)
+                return asked
+            names = [self._plan_of_first(model, 1).model.name for model in contents.models]
+            count = min((measured_workers(self._settings, name) for name in names), default=1)
+            for model in contents.models if count > 1 else ():
+                self._plan_of_first(model, count)
+        except NotEnoughMemoryError as error:
+            if asked == "auto":
+                return 1
+            raise NotEnoughMemoryError(
+                f"{asked} workers do not fit the memory: {error.message}",
+                hint="Take fewer workers.",
+            ) from error
+        return count
+
+    def _plan_of_first(self, model: str | None, workers: int) -> EnginePlan:
+        """The plan of the first line with a model, as one of several workers would draw it."""
+        lines = (line for line in self._lines() if isinstance(line, BatchLine))
+        line = next(line for line in lines if line.model == model)
+        with self._generator(model, workers) as generator:
+            return generator.plan(**{**line.fields, "prompt": line.prompts[0]})
 
     def _drawn(
         self, generator: ImageGenerator, line: BatchLine, journal: Journal

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from sdcpu.cli.options import (
+    MACHINE,
     PICTURE,
     PICTURE_FILE,
     Option,
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 1
 """The exit code when lines could not be drawn."""
+
+
+def _workers(_ctx: click.Context, _option: click.Parameter, text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    try:
+        return int(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither a number nor auto.") from None
 
 
 @click.command(
@@ -71,6 +81,16 @@ Examples:
     "--keep-going", cls=Option, is_flag=True, help="Draw the others when lines are broken."
 )
 @click.option(
+    "--workers",
+    cls=Option,
+    heading=MACHINE,
+    default="auto",
+    callback=_workers,
+    metavar="NUMBER|auto",
+    help="Engines side by side, which share threads and memory; 'sdcpu bench --workers' finds out "
+    "how many are best here. Without that, one.",
+)
+@click.option(
     "--check", "check_only", cls=Option, is_flag=True, help="Read the file, draw nothing."
 )
 @click.option("-q", "--quiet", cls=Option, is_flag=True, help="Print only the pictures' paths.")
@@ -83,6 +103,7 @@ def batch(  # noqa: PLR0917 - click passes them by name
     force: bool,
     keep_going: bool,
     check_only: bool,
+    workers: int | Literal["auto"],
     quiet: bool,
     as_json: bool,
     **values: Any,
@@ -107,6 +128,7 @@ def batch(  # noqa: PLR0917 - click passes them by name
         sample=values.pop("sample"),
         resume=resume,
         force=force,
+        workers=workers,
         **machine_from(values),
     )
     contents = job.check()
@@ -223,7 +245,8 @@ def _summary_text(summary: BatchSummary) -> str:
     if summary.skipped:
         parts.insert(1, f"{summary.skipped:,} done before")
     total = _counted(summary.drawn + summary.skipped + summary.failed, "line")
-    return f"{total}: {', '.join(parts)}, in {format_duration(summary.seconds)}"
+    workers = f" with {summary.workers} workers" if summary.workers > 1 else ""
+    return f"{total}: {', '.join(parts)}, in {format_duration(summary.seconds)}{workers}"
 
 
 def _counted(number: int, what: str) -> str:

@@ -34,14 +34,20 @@ Examples:
     metavar="SECONDS",
     help="How long it may take; with less, less is tried.",
 )
+@click.option(
+    "--workers",
+    is_flag=True,
+    help="Measure how many workers are best for 'sdcpu batch', each with its share of threads.",
+)
 @click.option("--forget", is_flag=True, help="Forget what was found, and measure nothing.")
 @json_option
-def bench(model: str, budget: float, forget: bool, as_json: bool) -> None:
+def bench(model: str, budget: float, workers: bool, forget: bool, as_json: bool) -> None:
     """Draw small pictures in several ways, and use the fastest way from then on.
 
     Tried are the CPU kernels that run here and numbers of threads. What else the machine does
     meanwhile disturbs the result. --accel and --threads still win over it.
     """
+    from sdcpu.batch.worker_counts import WorkerCounts
     from sdcpu.settings import load_settings
     from sdcpu.trials import TrialResult, find_fastest
     from sdcpu.tuning import Tunings
@@ -50,10 +56,14 @@ def bench(model: str, budget: float, forget: bool, as_json: bool) -> None:
     tunings = Tunings(settings.state_folder)
     if forget:
         known = tunings.forget()
+        known |= WorkerCounts(settings.state_folder).forget()
         if as_json:
             print_json({"forgotten": known})
         else:
             print_result("forgotten" if known else "nothing was remembered")
+        return
+    if workers:
+        _measure_workers(model, settings, as_json=as_json)
         return
     for event in find_fastest(model, settings=settings, budget=budget):
         if not isinstance(event, TrialResult):
@@ -62,6 +72,32 @@ def bench(model: str, budget: float, forget: bool, as_json: bool) -> None:
             print_json({**_plain(event), "file": tunings.file})
         else:
             _print(event, settings)
+
+
+def _measure_workers(model: str, settings: Settings, *, as_json: bool) -> None:
+    """Find out how many workers are fastest with a model, and print it."""
+    from sdcpu.batch import WorkerTrial, measure_workers
+
+    for event in measure_workers(model, settings=settings):
+        if isinstance(event, WorkerTrial):
+            print_note(
+                f"workers: {event.workers}, threads of each: {event.threads}, "
+                f"{event.seconds:.2f} s a picture"
+            )
+        elif as_json:
+            print_json(event)
+        else:
+            fastest = min(statistics.median(seconds) for seconds in event.seconds.values())
+            print_table(
+                ("WORKERS", "SECONDS A PICTURE", "RATIO"),
+                [
+                    (str(count), f"{median:.2f}", f"{median / fastest:.2f}")
+                    for count, seconds in sorted(event.seconds.items())
+                    for median in [statistics.median(seconds)]
+                ],
+            )
+            number = "1 worker" if event.best == 1 else f"{event.best} workers"
+            print_result(f"\n{number}: what 'sdcpu batch' will use from now on with {event.model}")
 
 
 def _print(result: TrialResult, settings: Settings) -> None:

@@ -15,13 +15,28 @@ from typing import Any
 import pytest
 
 from sdcpu import engine_run
-from sdcpu.batch import Batch, BatchSummary, Journal, LineDone, LineFailed, LineProgress
+from sdcpu.batch import (
+    Batch,
+    BatchSummary,
+    Journal,
+    LineDone,
+    LineFailed,
+    LineProgress,
+    WorkerResult,
+    WorkerTrial,
+    measure_workers,
+)
+from sdcpu.batch.worker_counts import WorkerCounts
+from sdcpu.builds import find_build
+from sdcpu.builds.recipes import CPU
 from sdcpu.cli.commands import run
 from sdcpu.errors import EngineCrashedError, InvalidRequestError, NotEnoughMemoryError
 from sdcpu.events import Progress
+from sdcpu.hardware import detect_hardware
 from sdcpu.process import EngineProcess
 from sdcpu.recipe import read_recipe
 from sdcpu.settings import Settings, load_settings
+from sdcpu.tuning import circumstances_of
 from tests.engines import command
 
 OPTIONS: dict[str, Any] = {"model": "demo", "defaults": {"width": 64, "height": 64, "steps": 2}}
@@ -177,6 +192,25 @@ def test_workers_that_do_not_fit_are_refused(prompts: Path, settings: Settings) 
     with pytest.raises(NotEnoughMemoryError, match="8 workers do not fit") as raised:
         draw(prompts, settings, workers=8, memory_limit="2 GB")
     assert "fewer" in raised.value.hint
+
+
+def test_as_many_workers_as_were_measured_to_be_best(prompts: Path, settings: Settings) -> None:
+    prompts.write_text("one\ntwo\nthree\n", encoding="utf-8")
+    assert draw(prompts, settings, workers="auto")[2].workers == 1
+    trials = list(measure_workers("demo", settings=settings, counts=[1, 2], rounds=2))
+    result = trials.pop()
+    assert isinstance(result, WorkerResult)
+    tried = [trial.workers for trial in trials if isinstance(trial, WorkerTrial)]
+    assert tried == [1, 2, 2, 1], "by turns"
+    assert {count: len(seconds) for count, seconds in result.seconds.items()} == {1: 2, 2: 2}
+    machine = circumstances_of(detect_hardware(), find_build(CPU, settings))
+    counts = WorkerCounts(settings.state_folder)
+    assert counts.find(machine, "demo") == result.best
+    counts.remember(machine, "demo", 2)
+    done, _, summary = draw(prompts, settings, workers="auto", force=True)
+    assert (len(done), summary.workers) == (3, 2)
+    _, _, summary = draw(prompts, settings, workers="auto", force=True, memory_limit="1400 MB")
+    assert summary.workers == 1, "two do not fit"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
