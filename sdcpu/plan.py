@@ -307,8 +307,8 @@ def _conditions(
 
 def _passes(request: ImageRequest) -> int:
     """How often the diffusion model is asked for one picture."""
-    steps = float(request.steps or 1)
-    if request.init_image is not None:
-        steps = max(1.0, steps * (request.strength or 0))
+    steps = request.steps or 1
+    if request.init_image is not None:  # `t_enc` in the engine's stable-diffusion.cpp
+        steps = min(steps, int(steps * (request.strength or 0)) + 1)
     guided = 1 if request.cfg_scale == 1 else 2
-    return round(steps) * guided * (2 if request.sampler in TWO_PASS_SAMPLERS else 1)
+    return steps * guided * (2 if request.sampler in TWO_PASS_SAMPLERS else 1)

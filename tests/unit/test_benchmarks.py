@@ -4,6 +4,7 @@ from itertools import islice
 
 import psutil
 import pytest
+from demo import steps_drawn
 from demo_engine import Picture
 from lora import lora_shapes
 from neighbours import neighbours, report
@@ -51,6 +52,16 @@ def test_ours_are_compared_with_their_fair_share(capsys: pytest.CaptureFixture[s
     assert lines[1][:4] == ["off", "0", "2.000", "1.00"]
     assert lines[4][:3] == ["100", "75.000", "75.00"]
     assert times_fair == pytest.approx(75 / float(lines[4][3]), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("steps", "strength", "drawn"),
+    [(4, 0.1, 1), (4, 0.25, 2), (4, 0.75, 4), (4, 1.0, 4), (20, 0.75, 16), (20, 0.0, 1)],
+)
+def test_one_step_more_is_drawn_than_the_strength_is_worth(
+    steps: int, strength: float, drawn: int
+) -> None:
+    assert steps_drawn(steps, strength) == drawn
 
 
 def test_a_lora_has_two_halves_for_every_layer_that_the_engine_knows() -> None:

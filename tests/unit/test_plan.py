@@ -274,8 +274,10 @@ def test_the_time_is_known_after_the_first_picture(tmp_path: Path) -> None:
         ({"steps": 10, "cfg_scale": 1}, 10),
         ({"steps": 10, "cfg_scale": 7}, 20),
         ({"steps": 10, "cfg_scale": 1, "sampler": "heun"}, 20),
-        ({"steps": 10, "cfg_scale": 1, "init_image": "a.png", "strength": 0.3}, 3),
+        ({"steps": 10, "cfg_scale": 1, "init_image": "a.png", "strength": 0.3}, 4),
         ({"steps": 10, "cfg_scale": 1, "init_image": "a.png", "strength": 0.0}, 1),
+        ({"steps": 4, "cfg_scale": 1, "init_image": "a.png", "strength": 0.75}, 4),
+        ({"steps": 4, "cfg_scale": 1, "init_image": "a.png", "strength": 1.0}, 4),
     ],
 )
 def test_evaluations_of_the_model(request_: dict[str, object], passes: int) -> None:
