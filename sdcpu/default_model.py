@@ -48,7 +48,7 @@ def choose_model(
         return Choice(
             model=recommended,
             reason=f"No model is here yet: {recommended.name} suits this machine "
-            f"({size_text(recommended.download_size)} to download, licence {recommended.license}).",
+            f"({_download(recommended)}licence {recommended.license}).",
         )
     shipped = shipped_model(candidates)
     why = "none may be downloaded" if recommended else "none of the known ones fits the memory"
@@ -89,3 +89,8 @@ def shipped_model(models: Iterable[Model]) -> Model:
     raise ModelNotDownloadedError(
         "No model is here.", hint="Download one: sdcpu pull MODEL; sdcpu models lists them."
     )
+
+
+def _download(model: Model) -> str:
+    """The size; of several quantisations none is chosen yet."""
+    return "" if model.variants else f"{size_text(model.download_size)} to download, "

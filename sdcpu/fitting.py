@@ -37,6 +37,9 @@ _SMALLEST_TYPE_BITS = 4.5
 
 _WITHOUT_FULL_DECODER = ("sdxs",)
 """Families that have only a tiny decoder, in the model's own file."""
+_READ_BY_FULL_DECODER_ONLY = ("qwen_image",)
+"""Families whose tiny decoder cannot read a picture: it was made for frames, and the engine ends in
+an assert (TAEHV::encode in tae.hpp takes the colours for the time)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,14 +142,22 @@ def _decoders(scene: Scene, request: ImageRequest, *, may_fall_back: bool) -> tu
         file.role is FileRole.TINY_DECODER for file in scene.model.files
     )
     full = _has_full_decoder(scene)
+    reads = request.init_image is not None or bool(request.ref_images)
+    use = ""
+    if reads and scene.model.family in _READ_BY_FULL_DECODER_ONLY:
+        tiny, use = False, " that can read a picture"
     wanted: Decoder = "full" if request.decoder == "full" else "tiny"
     if not may_fall_back and not (full if wanted == "full" else tiny):
         other = "tiny" if wanted == "full" else "full"
         raise InvalidRequestError(
-            f"{scene.model.name} has no {wanted} decoder.", hint=f"Use the {other} one."
+            f"{scene.model.name} has no {wanted} decoder{use}.", hint=f"Use the {other} one."
         )
     if tiny and full:
         return ("full", "tiny") if wanted == "full" and may_fall_back else (wanted,)
+    if use and not full:
+        raise InvalidRequestError(
+            f"{scene.model.name} has no decoder{use}.", hint="Add the VAE to the model's files."
+        )
     return ("tiny",) if tiny else ("full",)
 
 

@@ -75,6 +75,8 @@ def context_parameters(native: Any, settings: LoadSettings) -> Any:
         tae_preview_only=settings.tiny_decoder_for_preview_only,
         circular_x=settings.seamless_horizontally,
         circular_y=settings.seamless_vertically,
+        # The engine's docs/chroma.md; it says that flash attention and the mask do not agree.
+        chroma_use_dit_mask=False,
     )
     if settings.prediction is not None:
         fill(parameters, prediction=PREDICTIONS.index(settings.prediction))

@@ -11,10 +11,13 @@ from sdcpu.cli.options import json_option
 from sdcpu.cli.output import print_json, print_note, print_result
 from sdcpu.cli.plan_text import licence_text
 from sdcpu.errors import NotEnoughMemoryError
+from sdcpu.families import FAMILIES, Family
 from sdcpu.figures import size_text
 
 if TYPE_CHECKING:
+    from sdcpu.generator import ImageGenerator
     from sdcpu.models import Model
+    from sdcpu.plan import EnginePlan
 
 
 @click.command(
@@ -70,15 +73,28 @@ def pull(models: tuple[str, ...], keep_original: bool | None, quiet: bool, as_js
 def _fitting(model: Model) -> tuple[Model, str]:
     """The model in the quantisation that fits, and in words the memory that it takes."""
     from sdcpu.generator import ImageGenerator
+    from sdcpu.video_rules import frame_count
 
-    if model.kind != "image" or not model.family or model.built_in:
+    family = FAMILIES.get(model.family)
+    if model.kind not in ("image", "video") or family is None or model.built_in:
         return model, ""
     try:
         with ImageGenerator(model.name) as generator:
-            plan = generator.plan()
+            plan = _plan(generator, family)
     except NotEnoughMemoryError as error:
         return (model.variants or (model,))[-1], f"\n- It will not fit now: {error.message}"
     needed, available = size_text(plan.memory_needed), size_text(plan.memory_available)
     size = f"{plan.request.width}x{plan.request.height}"
+    size += f", {frame_count(plan.request)} frames" if family.video else ""
     why = f"\n- {plan.surprises[0]}" if model.variants else ""
     return plan.model, f", {needed} of {available} memory for {size}{why}"
+
+
+def _plan(generator: ImageGenerator, family: Family) -> EnginePlan:
+    """Plan what the model usually makes."""
+    if not family.video:
+        return generator.plan()
+    from PIL import Image
+
+    first = Image.new("RGB", (family.width, family.height))
+    return generator.plan_video(init_image=first if family.starts_from_picture else None)

@@ -81,6 +81,7 @@ CHECKPOINTS = {
     ),
     "qwen2.5-vl-7b": Checkpoint("Qwen2.5-VL 7B, that of Qwen-Image", lm.qwen25_vl_7b),
     "qwen2.5-vl-7b-short": Checkpoint("Qwen2.5-VL 7B, 2 layers of 28", partial(lm.qwen25_vl_7b, 2)),
+    "qwen2.5-vl-vision": Checkpoint("The eyes of Qwen2.5-VL 7B", lm.qwen25_vl_vision),
     "vae": Checkpoint("Autoencoder with 4 latent channels", sd.autoencoder),
     "vae16": Checkpoint(
         "Autoencoder of SD 3 and FLUX.1", partial(sd.autoencoder, 16, quant_conv=False)

@@ -51,6 +51,25 @@ def qwen25_vl_7b(layers: int = 28) -> Parts:
     )
 
 
+def qwen25_vl_vision() -> Parts:
+    """The eyes of Qwen2.5-VL 7B, an mmproj file: 32 blocks, which the engine insists on."""
+    width, inner = 1280, 3420
+    yield "v.patch_embd.weight", (width, 3, 14, 14)
+    yield "v.patch_embd.weight.1", (width, 3, 14, 14)
+    for number in range(32):
+        block = f"v.blk.{number}"
+        yield f"{block}.ln1.weight", (width,)
+        yield f"{block}.ln2.weight", (width,)
+        for part in ("q", "k", "v", "out"):
+            yield from linear(f"{block}.attn_{part}", width, width)
+        yield from linear(f"{block}.ffn_gate", width, inner)
+        yield from linear(f"{block}.ffn_up", width, inner)
+        yield from linear(f"{block}.ffn_down", inner, width)
+    yield "v.post_ln.weight", (width,)
+    yield from linear("mm.0", 4 * width, 4 * width)
+    yield from linear("mm.2", 4 * width, 3584)
+
+
 def _qwen(
     layers: int, *, width: int, inner: int, queries: int, keys: int, words: int, bias: bool = False
 ) -> Parts:

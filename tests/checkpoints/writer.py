@@ -15,18 +15,19 @@ from gguf import GGMLQuantizationType as Type
 from gguf import GGUFWriter, quants
 from gguf.constants import GGML_QUANT_SIZES, GGUF_DEFAULT_ALIGNMENT
 
-TypeName = Literal["f32", "f16", "q8_0", "q4_0", "q4_K", "q5_K", "q6_K"]
+TypeName = Literal["f32", "f16", "q8_0", "q4_0", "q2_K", "q4_K", "q5_K", "q6_K"]
 TYPES: dict[TypeName, Type] = {
     "f32": Type.F32,
     "f16": Type.F16,
     "q8_0": Type.Q8_0,
     "q4_0": Type.Q4_0,
+    "q2_K": Type.Q2_K,
     "q4_K": Type.Q4_K,
     "q5_K": Type.Q5_K,
     "q6_K": Type.Q6_K,
 }
 
-_MIDDLES: dict[TypeName, float | None] = {"q4_K": 7.5, "q5_K": 15.5, "q6_K": None}
+_MIDDLES: dict[TypeName, float | None] = {"q2_K": 1.5, "q4_K": 7.5, "q5_K": 15.5, "q6_K": None}
 """Types that only the engine can quantise to, and the middle of their quants; a block of q6_K has
 no smallest value to subtract: its quants and scales have signs."""
 
@@ -119,6 +120,8 @@ def stored_type(name: str, shape: Shape, kind: TypeName) -> TypeName:
         return "f32" if kind == "f32" else "f16"
     if kind in _MIDDLES and len(shape) < 2:
         return "f32"  # as in published files; no pool of such blocks has its mean at 1
+    if kind == "q2_K" and name == "shared.weight":
+        return "q4_0"  # the engine would hold a quarter of a million words of this type as f32
     whole_blocks = shape[-1] % GGML_QUANT_SIZES[TYPES[kind]][0] == 0
     kept = name.endswith(_KEPT_ENDS) or any(part in name for part in _KEPT)
     return kind if whole_blocks and not kept else "f16"
@@ -199,6 +202,8 @@ def _pool_of_blocks(kind: TypeName) -> Bytes:
     middle = _MIDDLES[kind]
     factors = np.array([1.0] if middle is None else [1.0, middle])
     place = slice(-2, None) if middle is None else slice(0, 4)
+    if kind == "q2_K":
+        place = slice(-4, None)
     blocks[:, place] = factors.astype(np.float16).view(np.uint8)
     factors *= _SPREAD / float(np.std(quants.dequantize(blocks, TYPES[kind])))
     blocks[:, place] = factors.astype(np.float16).view(np.uint8)

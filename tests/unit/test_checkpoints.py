@@ -110,6 +110,7 @@ def test_sd15_has_the_size_of_the_published_files(kind: TypeName, megabytes: int
         ("wan2.2-ti2v", "diffusion_model", "wan22_ti2v"),
         ("umt5-xxl", "t5xxl", None),
         ("clip-vision-h", "clip_vision", None),
+        ("qwen2.5-vl-vision", "llm_vision", None),
         ("vae32", "vae", None),
         ("vae-wan2.2", "vae", None),
         ("taef2", "tiny_decoder", None),

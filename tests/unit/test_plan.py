@@ -17,7 +17,7 @@ from sdcpu.hardware import Hardware
 from sdcpu.images import ImageRequest
 from sdcpu.measurements import Measurements
 from sdcpu.plan import EnginePlan, choose_threads, make_plan
-from sdcpu.registry import Defaults, FileRole, Model, ModelFile
+from sdcpu.registry import Defaults, FileRole, Model, ModelFile, load_registry
 from sdcpu.tuning import Tuning
 from sdcpu.weights import WeightsHeader
 from tests.unit.headers import model, sd15
@@ -243,6 +243,20 @@ def test_a_decoder_that_is_not_there(
 ) -> None:
     with pytest.raises(InvalidRequestError, match=f"has no {decoder} decoder"):
         plan(made, decoder=decoder)
+
+
+def test_a_tiny_decoder_that_cannot_read_pictures_is_left_out() -> None:
+    headers: dict[ModelFile, WeightsHeader] = {}
+    edits = (load_registry(None).find("qwen-image-edit"), headers)
+    assert plan(edits, available=90 * GB).decoder == "tiny"
+    picture = ("a.png",)
+    assert plan(edits, available=90 * GB, ref_images=picture).decoder == "full"
+    assert plan(edits, available=90 * GB, ref_images=picture, quality="draft").decoder == "full"
+    with pytest.raises(InvalidRequestError, match="no tiny decoder that can read a picture"):
+        plan(edits, available=90 * GB, ref_images=picture, decoder="tiny")
+    tiny = tuple(file for file in edits[0].files if file.role is not FileRole.VAE)
+    with pytest.raises(InvalidRequestError, match="no decoder that can read a picture"):
+        plan((replace(edits[0], files=tiny), {}), available=90 * GB, ref_images=picture)
 
 
 def test_best_takes_the_full_decoder() -> None:
