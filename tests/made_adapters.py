@@ -68,6 +68,24 @@ def write_recolouring_lora(
 _SEEN = (("circle", "white"), ("square", "white"), ("star", "black"), ("heart", "blue"))
 
 
+def write_lora_of_every_layer(path: Path, separator: str) -> None:
+    """Write a LoRA of zeros for each layer of text encoder and U-Net, named as the engine does.
+
+    With "_" between the words kohya's scripts write such names, with "." some other programs.
+    """
+    unet, text = {"_": ("lora_unet_", "lora_te_"), ".": ("diffusion_model.", "te.")}[separator]
+    tensors: dict[str, Array] = {}
+    for layer in (*text_encoder_layers(), *unet_layers()):
+        if layer.kind in ("linear", "convolution"):
+            name = layer.name.removeprefix("cond_stage_model.transformer.").removeprefix(_PREFIX)
+            stem = (unet if layer.name.startswith(_PREFIX) else text) + name.replace(".", separator)
+            outputs, inputs, *kernel = layer.parameters()[f"{layer.name}.weight"]
+            ones = (1,) * len(kernel)
+            tensors[f"{stem}.lora_down.weight"] = np.zeros((1, inputs, *kernel), np.float32)
+            tensors[f"{stem}.lora_up.weight"] = np.zeros((outputs, 1, *ones), np.float32)
+    write_safetensors(path, tensors, kind="f2")
+
+
 def write_lcm_lora(path: Path) -> None:
     """Write the change that lets demo-base draw in 4 steps, which makes it the model demo."""
     layers = {layer.name: layer for layer in unet_layers()}

@@ -16,8 +16,9 @@ _UNUSED = re.compile(r"unused lora tensor \|lora\.(.*)\|")
 _APPLIED = re.compile(
     r"(?:Only )?\((\d+) / (\d+)\) LoRA tensors have been applied, lora_file_path = (.*)"
 )
-_FORGOTTEN = ".lokr_w2_a"
-"""Applied, and not counted: lora.hpp, `get_out_diff`, notes `lokr_w2` in its place."""
+_FINE = re.compile(r".*\.lokr_w2_a|.*\.text_model\.encoder\.layers\.\d+\..*")
+"""Tensors that are rightly in no count: a part of a LoKr that is applied under another name
+(`get_out_diff` of lora.hpp), and layers of a text encoder that the clip skip leaves out."""
 
 
 class AppliedLoras:
@@ -42,9 +43,9 @@ class AppliedLoras:
         counted = _APPLIED.fullmatch(said)
         if counted:
             path = counted[3]
-            forgotten = sum(name.endswith(_FORGOTTEN) for name in self._named)
-            self._applied[path] += int(counted[1]) + forgotten
-            self._unused[path] += [name for name in self._named if not name.endswith(_FORGOTTEN)]
+            unused_names = [name for name in self._named if not _FINE.fullmatch(name)]
+            self._applied[path] += int(counted[1]) + len(self._named) - len(unused_names)
+            self._unused[path] += unused_names
             self._named.clear()
 
     def notes(self) -> tuple[str, ...]:

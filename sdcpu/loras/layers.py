@@ -77,11 +77,20 @@ def lora_tensor(name: str, family: str) -> LoraTensor | None:
     for network, beginnings in _PLACES.items():
         for beginning in beginnings:
             if layer.startswith(beginning):
-                if family in UNET_FAMILIES and beginning in _NOT_WITH_UNETS:
+                inside = layer.removeprefix(beginning)
+                if family in UNET_FAMILIES and _is_lost(inside, beginning):
                     return None
-                inner, place = layer_name(layer.removeprefix(beginning), network, family)
+                inner, place = layer_name(inside, network, family)
                 return LoraTensor(f"{network}:{inner}", part, place)
     return None
+
+
+def _is_lost(name: str, beginning: str) -> bool:
+    """Whether the engine fails to find this layer for a model with a U-Net.
+
+    It knows diffusers' names for the layers outside of the blocks only as whole names of tensors.
+    """
+    return beginning in _NOT_WITH_UNETS or name.replace(".", "_") in _OUTER
 
 
 def layer_name(name: str, network: str, family: str) -> tuple[str, int]:

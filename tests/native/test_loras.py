@@ -13,15 +13,22 @@ from sdcpu.families import FileRole
 from sdcpu.generator import ImageGenerator
 from sdcpu.images import GeneratedImage
 from sdcpu.jobs import request_fields
+from sdcpu.loras.fit import check_lora
 from sdcpu.plan import EnginePlan
 from sdcpu.process import EngineProcess
 from sdcpu.protocol import Drawn, Generate, GenerateSettings, Load, LoadSettings, LoraFile
 from sdcpu.quantization import quantize
+from sdcpu.registry import load_registry
 from sdcpu.settings import Settings, load_settings
 from sdcpu.weights import read_header
 from tests.checkpoints import CHECKPOINTS
 from tests.hub import HubServer
-from tests.made_adapters import Spelling, write_lcm_lora, write_recolouring_lora
+from tests.made_adapters import (
+    Spelling,
+    write_lcm_lora,
+    write_lora_of_every_layer,
+    write_recolouring_lora,
+)
 from tests.pictures import describe, psnr
 from tests.sparse_files import write_sparse
 
@@ -167,6 +174,20 @@ def test_a_lora_that_the_engine_hardly_uses_is_an_error(
     total = len(read_header(path).tensors)
     with pytest.raises(GenerationError, match=rf"50 of the {total} tensors .*nowhere"):
         drawn_by_engine(demo_files, LoraFile(path=str(path), weight=1, tensors=total))
+
+
+@pytest.mark.parametrize("separator", ["_", "."])
+def test_the_engine_uses_what_the_header_promises(
+    demo_files: dict[FileRole, Path], tmp_path: Path, separator: str
+) -> None:
+    path = tmp_path / "all.safetensors"
+    write_lora_of_every_layer(path, separator)
+    lora, model = read_header(path), load_registry(None).find("demo")
+    headers = {model.files[0]: read_header(demo_files[FileRole.MODEL])}
+    promised = check_lora(lora, model, headers).partition(", such as ")[0]
+    assert promised.startswith("4 of the 446 tensors")  # the layers of the time
+    (told,) = drawn_by_engine(demo_files, LoraFile(path=str(path), weight=1, tensors=446))
+    assert told.notes[0].partition(", such as ")[0] == promised
 
 
 def drawn_by_engine(files: dict[FileRole, Path], lora: LoraFile) -> list[Drawn]:

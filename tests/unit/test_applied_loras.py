@@ -34,6 +34,7 @@ def unused(name: str) -> str:
         [counted(10, 10, "")],
         [counted(6, 6, ""), counted(4, 4, "")],
         [unused("x.lokr_w2_a"), counted(9, 10)],
+        [unused("y.text_model.encoder.layers.11.mlp.fc1.weight.lora_up"), counted(9, 10)],
     ],
 )
 def test_all_was_used(lines: list[str]) -> None:

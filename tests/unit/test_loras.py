@@ -135,7 +135,8 @@ def test_spellings_of_other_layers(name: str, family: str, layer: str, place: in
     [
         ("down_blocks.0.attentions.0.proj_in.lora_A.weight", "sd1"),  # nothing says of what
         ("base_model.model.unet.conv_in.lora_A.weight", "sd1"),
-        ("lora_unet_conv_in.dora_scale", "sd1"),
+        ("lora_unet_input_blocks_0_0.dora_scale", "sd1"),
+        ("lora_unet_conv_in.lora_down.weight", "sd1"),
         ("text_encoder.text_model.encoder.layers.0.mlp.fc1.lora_A.weight", "sd1"),
     ],
 )
@@ -178,22 +179,22 @@ IN_SD15 = pair(ATTENTION.format("down_blocks_0_attentions_0", "k"), 768, 320)
         (IN_SD15, SD15),
         (pair("lora_unet_mid_block_attentions_0_proj_in", 1280, 1280, kernel=1), SD15),
         (pair("lora_te_text_model_encoder_layers_11_mlp_fc2", 3072, 768), SD15),
-        ([("lora_unet_conv_out.diff", (4, 320, 3, 3)), ("lora_unet_conv_out.diff_b", (4,))], SD15),
+        ([("lora_unet_out_2.diff", (4, 320, 3, 3)), ("lora_unet_out_2.diff_b", (4,))], SD15),
         (
             [
-                ("lora_unet_conv_in.hada_w1_a", (320, 4)),
-                ("lora_unet_conv_in.hada_w1_b", (4, 36)),
-                ("lora_unet_conv_in.hada_w2_a", (320, 4)),
-                ("lora_unet_conv_in.hada_w2_b", (4, 36)),
-                ("lora_unet_conv_in.alpha", ()),
+                ("lora_unet_input_blocks_0_0.hada_w1_a", (320, 4)),
+                ("lora_unet_input_blocks_0_0.hada_w1_b", (4, 36)),
+                ("lora_unet_input_blocks_0_0.hada_w2_a", (320, 4)),
+                ("lora_unet_input_blocks_0_0.hada_w2_b", (4, 36)),
+                ("lora_unet_input_blocks_0_0.alpha", ()),
             ],
             SD15,
         ),
         (
             [
-                ("lora_unet_conv_out.lokr_w1", (2, 4)),
-                ("lora_unet_conv_out.lokr_w2_a", (2, 3)),
-                ("lora_unet_conv_out.lokr_w2_b", (3, 720)),
+                ("lora_unet_out_2.lokr_w1", (2, 4)),
+                ("lora_unet_out_2.lokr_w2_a", (2, 3)),
+                ("lora_unet_out_2.lokr_w2_b", (3, 720)),
             ],
             SD15,
         ),
@@ -236,9 +237,9 @@ def test_loras_that_fit(shapes: Shapes, made: object) -> None:
         (pair("lora_unet_x_attn2_to_k", 2048, 640), SD15, "made for Stable Diffusion XL"),
         (pair("lora_unet_single_blocks_3_linear2", 15360, 3072), SD15, "was made for FLUX.1"),
         (
-            pair("lora_unet_conv_in", 9, 320, kernel=3),
+            pair("lora_unet_input_blocks_0_0", 9, 320, kernel=3),
             SD15,
-            "lora_unet_conv_in.lora_down.weight has 4x9x3x3, and 4x4x3x3 are needed",
+            "lora_unet_input_blocks_0_0.lora_down.weight has 4x9x3x3, and 4x4x3x3 are needed",
         ),
         (
             pair("lora_te_text_model_encoder_layers_11_mlp_fc2", 3072, 1024),
@@ -251,12 +252,12 @@ def test_loras_that_fit(shapes: Shapes, made: object) -> None:
             "proj_in.lora_down.weight has 4x1280, and 4x1280x1x1 are needed",
         ),
         (
-            [("lora_unet_conv_out.diff", (4, 320))],
+            [("lora_unet_out_2.diff", (4, 320))],
             SD15,
-            "lora_unet_conv_out.diff has 1280 values, and 11520 values are needed",
+            "lora_unet_out_2.diff has 1280 values, and 11520 values are needed",
         ),
         (
-            [(f"lora_unet_conv_out.hada_w{n}_{x}", ()) for n in "12" for x in "ab"],
+            [(f"lora_unet_out_2.hada_w{n}_{x}", ()) for n in "12" for x in "ab"],
             SD15,
             "hada_w1_a has 0 values",
         ),
@@ -302,7 +303,11 @@ def test_loras_that_fit(shapes: Shapes, made: object) -> None:
         ),
         (pair("lora_unet_time_embed_0", 320, 1280), SD15, "belong to no layer"),
         ([("lora_te_text_model_final_layer_norm.diff", (768,))], SD15, "belong to no layer"),
-        ([("lora_unet_conv_in.lora_up.weight", (320, 4, 1, 1))], SD15, "belong to no layer"),
+        (
+            [("lora_unet_input_blocks_0_0.lora_up.weight", (320, 4, 1, 1))],
+            SD15,
+            "belong to no layer",
+        ),
         (
             pair("transformer.transformer_blocks.0.attn.to_q", 3072, 3072),
             FLUX,
@@ -331,11 +336,10 @@ def test_loras_that_do_not_fit(shapes: Shapes, made: object, words: str) -> None
 
 
 def test_a_part_that_is_not_used_is_noted() -> None:
-    shapes = [*IN_SD15, ("lora_unet_conv_in.dora_scale", (1,))]
+    shapes = [*IN_SD15, ("lora_unet_input_blocks_0_0.dora_scale", (1,))]
     note = check_lora(lora(shapes), *SD15)
-    assert note.startswith(
-        "1 of the 4 tensors of style.safetensors are not used, such as lora_unet_conv_in.dora_scale"
-    )
+    assert note.startswith("1 of the 4 tensors of style.safetensors are not used, such as ")
+    assert "lora_unet_input_blocks_0_0.dora_scale" in note
 
 
 def test_the_family_is_known_before_the_model_is_here() -> None:
