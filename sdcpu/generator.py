@@ -353,7 +353,8 @@ class ImageGenerator:
 
     def _upscaler(self, request: ImageRequest) -> Model | None:
         """What enlarges the finished pictures; None where nothing does."""
-        wanted = request.upscale is not None
+        again = request.hires is not None and request.upscaler is not None
+        wanted = request.upscale is not None or again
         return find_upscaler(request.upscaler, self._catalog.registry) if wanted else None
 
     def _fetched(self, choice: Choice) -> Generator[DownloadProgress, None, Choice]:

@@ -114,10 +114,24 @@ class ImageRequest:
     """What may stand in for some of the steps."""
     seamless: Seamless = "none"
     """Edges that are to fit together, for patterns: "x" is left to right, "y" top to bottom."""
+    hires: float | None = None
+    """Draw the picture again, so many times as wide and high (1.1 to 4), from its first self."""
+    hires_strength: float | None = None
+    """How far the second pass goes from the first, 0 to 1."""
+    hires_steps: int | None = None
+    """Steps of the second pass."""
+    tiled: bool = False
+    """Draw again in overlapping tiles, of which only one has to fit the memory.
+
+    Without `hires`, up to the width and height that are asked for; from `init_image`, where given.
+    """
     upscale: int | None = None
     """Make the finished picture 2 or 4 times as wide and high with an upscaler."""
     upscaler: str | Path | None = None
-    """A known upscaler or an ESRGAN file; None: the one for photographs."""
+    """A known upscaler or an ESRGAN file; None: the one for photographs.
+
+    With `hires` it also enlarges the picture before it is drawn again, in place of Lanczos.
+    """
     decoder: Decoder = "auto"
     """"tiny" is fast and small, "full" is exact, "auto" takes what the plan finds right."""
     preview: PreviewKind = "none"
@@ -156,6 +170,9 @@ class ImageRequest:
                 f"not {self.steps}.",
                 hint="Leave the steps out.",
             )
+        check_number("hires factor", self.hires, 1.1, 4)
+        check_number("hires strength", self.hires_strength, 0, 1)
+        check_number("hires steps", self.hires_steps, 1, 1000, whole=True)
         _check_choice("upscale factor", self.upscale, (2, 4))
         _check_choice("decoder", self.decoder, get_args(Decoder))
         _check_choice("preview", self.preview, get_args(PreviewKind))
@@ -303,7 +320,11 @@ def _check_company(request: ImageRequest) -> None:
                     f"{article} {name} needs a picture to paint on.",
                     hint="Give the picture too: --init FILE.",
                 )
-    if request.upscaler is not None and request.upscale is None:
+    if request.hires is None and (request.hires_strength, request.hires_steps) != (None, None):
+        raise InvalidRequestError(
+            "There is no second pass to give strength or steps to.", hint="Add --hires 1.5 or 2."
+        )
+    if request.upscaler is not None and (request.upscale, request.hires) == (None, None):
         raise InvalidRequestError(
             "An upscaler has nothing to do.", hint="Say how much larger: --upscale 2 or 4."
         )

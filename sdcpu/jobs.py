@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdcpu.enlargement import Enlargement
 from sdcpu.errors import InvalidRequestError
 from sdcpu.events import Preview, Progress
 from sdcpu.families import FAMILIES, FileRole
@@ -23,6 +24,7 @@ from sdcpu.protocol import (
     Upscale,
 )
 from sdcpu.quality import USUAL_STRENGTH, Size
+from sdcpu.second_pass import SecondPass
 from sdcpu.start_pictures import StartPictures, check_pictures, reference_name
 from sdcpu.stopwatch import Stopwatch
 from sdcpu.weights import read_header
@@ -72,7 +74,9 @@ def engine_load(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> L
         flash_attention=plan.flash_attention,
         diffusion_conv_direct=plan.diffusion_conv_direct,
         vae_conv_direct=plan.vae_conv_direct,
-        decode_only=request.init_image is None and not request.ref_images,
+        decode_only=request.init_image is None
+        and not request.ref_images
+        and plan.second_pass is None,
         seamless_horizontally=request.seamless in ("x", "both"),
         seamless_vertically=request.seamless in ("y", "both"),
         tiny_decoder_for_preview_only=tiny_preview and plan.decoder == "full",
@@ -233,35 +237,53 @@ def picture(pixels: Pixels) -> Image:
 
 
 def upscale_job(
-    plan: EnginePlan, located: Mapping[ModelFile, Path | None], drawn: GeneratedImage
+    plan: EnginePlan,
+    enlargement: Enlargement,
+    located: Mapping[ModelFile, Path | None],
+    image: Image,
 ) -> Upscale:
-    """What the upscaler must do to a finished picture."""
-    enlargement = _given(plan.enlargement)
+    """What the upscaler must do to a picture."""
     return Upscale(
         file=str(located[enlargement.file]),
-        picture=pixels_of(drawn.image),
+        picture=pixels_of(image),
         scale=enlargement.scale,
         threads=plan.threads,
         tile_size=enlargement.tile_size,
     )
 
 
-def upscaled_picture(plan: EnginePlan, drawn: GeneratedImage, pixels: Pixels) -> GeneratedImage:
-    """The finished picture, enlarged as the plan says."""
-    size = _given(plan.enlargement).size
-    return replace(drawn, image=enlarged_picture(pixels, size))
+def tile_job(job: GenerateSettings, second: SecondPass, tile: Image) -> GenerateSettings:
+    """Draw a tile of a picture again, as the whole was drawn."""
+    return replace(
+        job,
+        width=tile.width,
+        height=tile.height,
+        steps=second.asked_steps,
+        sigmas=(),
+        strength=second.asked_strength,
+        init_image=pixels_of(tile),
+        mask_image=None,
+        control_image=None,
+        preview="none",
+    )
 
 
 def enlarged_picture(pixels: Pixels, size: Size, source: ImageSource | None = None) -> Image:
     """The upscaler's pixels in the size that was asked for, with the transparency of the source."""
     from PIL.Image import Resampling
 
-    image = picture(pixels)
-    image = image if image.size == size else image.resize(size, Resampling.LANCZOS)
+    image = resized(picture(pixels), size)
     alpha = None if source is None else read_alpha(source)
     if alpha is not None:
         image.putalpha(alpha.resize(size, Resampling.LANCZOS))
     return image
+
+
+def resized(image: Image, size: Size) -> Image:
+    """The picture in another size, as it is where it has that; a copy in any case."""
+    from PIL.Image import Resampling
+
+    return image.copy() if image.size == size else image.resize(size, Resampling.LANCZOS)
 
 
 def recipe_of(request: ImageRequest, plan: EnginePlan) -> dict[str, Any]:
@@ -280,8 +302,9 @@ def recipe_of(request: ImageRequest, plan: EnginePlan) -> dict[str, Any]:
         source = getattr(request, name, None)
         if isinstance(source, str | Path):
             recipe[name] = str(Path(source).absolute())
-    if plan.enlargement is not None:
-        recipe["upscaler"] = plan.enlargement.upscaler
+    if request.upscaler is not None:
+        second = plan.second_pass and plan.second_pass.enlargement
+        recipe["upscaler"] = _given(plan.enlargement or second).upscaler
     paths = [image for image in request.ref_images if isinstance(image, str | Path)]
     if len(paths) == len(request.ref_images):
         recipe["ref_images"] = [str(Path(path).absolute()) for path in paths]

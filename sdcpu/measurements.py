@@ -43,7 +43,7 @@ class Conditions:
     """Processor, engine build and kernels in one text."""
     threads: int
     family: str = ""
-    """"" where nothing is drawn, only enlarged."""
+    """"" for an upscaler alone."""
     tensor_type: str = ""
     """The type of most of the weights, such as "q8_0"."""
     weights: int = 0
@@ -52,7 +52,7 @@ class Conditions:
     """Pixels that the engine draws."""
     height: int = 0
     passes: int = 0
-    """Evaluations of the diffusion model for one picture."""
+    """Evaluations of the diffusion model for one picture; 0 where none is drawn the usual way."""
     count: int = 1
     """Pictures."""
     loras: int = 0
@@ -71,8 +71,9 @@ class Conditions:
     tiny_preview: bool = False
     """Whether every step is decoded to be looked at."""
     upscaler: str = ""
+    """What makes the picture larger after it was drawn: upscaler and second pass."""
     upscaled_pixels: int = 0
-    """Pixels that the upscaler computes for one picture."""
+    """Pixels that it computes for one picture."""
     frames: int = 1
     """Of a video."""
 
@@ -176,9 +177,9 @@ def _work(conditions: Conditions) -> dict[str, tuple[str, int, int]]:
         f"{conditions.decoder} direct {conditions.vae_conv_direct:d} tile {conditions.tile_size}"
     )
     pictures = max(1, conditions.count)
-    enlarging = f"upscale | {speed} | {conditions.upscaler}"
+    enlarging = f"upscale | {model if conditions.family else speed} | {conditions.upscaler}"
     upscale = {"upscale": (enlarging, conditions.upscaled_pixels, pictures)}
-    if not conditions.family:
+    if not conditions.passes:
         return upscale
     return (upscale if conditions.upscaler else {}) | {
         "load": (f"load | {speed}", max(1, conditions.weights), 1),

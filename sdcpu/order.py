@@ -6,18 +6,24 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sdcpu.enlargement import Enlargement
 from sdcpu.errors import CancelledError
 from sdcpu.events import Preview, Progress
 from sdcpu.images import MAX_SEED, GeneratedImage
+from sdcpu.inputs import pixels_of
 from sdcpu.jobs import (
     engine_job,
     engine_load,
+    enlarged_picture,
     finished_picture,
+    picture,
     preview_picture,
     progress_event,
+    resized,
+    tile_job,
     upscale_job,
-    upscaled_picture,
 )
 from sdcpu.models import ModelFile
 from sdcpu.plan import EnginePlan
@@ -34,8 +40,12 @@ from sdcpu.protocol import (
     Upscale,
     Upscaled,
 )
-from sdcpu.start_pictures import lay_out
+from sdcpu.second_pass import SecondPass
+from sdcpu.start_pictures import StartPictures, lay_out
 from sdcpu.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclass(kw_only=True)
@@ -64,33 +74,35 @@ class Order:
         """
         pictures = lay_out(self.plan.request, self.plan.canvas)
         job = engine_job(self.plan, self.located, pictures)
-        yield from self._progress(Load(settings=engine_load(self.plan, self.located)))
+        for told in self._told(Load(settings=engine_load(self.plan, self.located))):
+            if not isinstance(told, Drawn):
+                yield told
         for part in self._parts(job):
-            for told in self._told(Generate(settings=part)):
-                if not isinstance(told, Drawn):
-                    yield told
+            for drawn in self._drawn(part, pictures):
+                if not isinstance(drawn, Drawn):
+                    yield drawn
                     continue
-                picture = finished_picture(
+                finished = finished_picture(
                     self.plan,
                     pictures,
-                    told.pixels,
+                    drawn.pixels,
                     index=self.first + self._done,
-                    seed=told.seed,
+                    seed=drawn.seed,
                     seconds=self._watch.seconds,
-                    notes=told.notes,
+                    notes=drawn.notes,
                 )
                 if not self._is_worked_on:
                     self._done += 1
-                    yield picture
+                    yield finished
             if self._is_worked_on:
-                picture = yield from self._upscaled(picture)
+                image = yield from self._worked_on(finished.image, part)
                 self._done += 1
-                yield replace(picture, seconds=self._watch.seconds)
+                yield replace(finished, image=image, seconds=self._watch.seconds)
 
     @property
     def _is_worked_on(self) -> bool:
         """Whether something is done to each picture after it was drawn."""
-        return self.plan.enlargement is not None
+        return self.plan.enlargement is not None or self.plan.second_pass is not None
 
     def _parts(self, job: GenerateSettings) -> list[GenerateSettings]:
         """The job as it is, or one for each picture where that is worked on afterwards."""
@@ -100,17 +112,67 @@ class Order:
             replace(job, seed=(job.seed + index) & MAX_SEED, count=1) for index in range(job.count)
         ]
 
-    def _upscaled(self, picture: GeneratedImage) -> Generator[Progress, None, GeneratedImage]:
-        if self.plan.enlargement is None:
-            return picture
-        pixels, seconds = yield from enlarge(
-            self.process,
-            upscale_job(self.plan, self.located, picture),
-            self._event,
-            self.is_cancelled,
-        )
+    def _drawn(
+        self, job: GenerateSettings, pictures: StartPictures
+    ) -> Iterator[Progress | Preview | Drawn]:
+        """What the engine draws for a job; of a picture that was brought along, all its tiles."""
+        second = self.plan.second_pass
+        if second is None or not second.alone or pictures.init is None:
+            yield from self._told(Generate(settings=job))
+            return
+        image = yield from self._drawn_again(pictures.init.copy(), second, job)
+        yield Drawn(index=0, seed=job.seed, pixels=pixels_of(image))
+
+    def _worked_on(self, image: Image, job: GenerateSettings) -> Generator[Progress, None, Image]:
+        """The second pass, then the upscaler."""
+        second = self.plan.second_pass
+        if second is not None and not second.alone:
+            larger = image
+            if second.enlargement is not None:
+                larger = yield from self._enlarged(image, second.enlargement)
+            image = yield from self._drawn_again(resized(larger, second.size), second, job)
+        if self.plan.enlargement is not None:
+            image = yield from self._enlarged(image, self.plan.enlargement)
+        return image
+
+    def _enlarged(self, image: Image, enlargement: Enlargement) -> Generator[Progress, None, Image]:
+        message = upscale_job(self.plan, enlargement, self.located, image)
+        pixels, seconds = yield from enlarge(self.process, message, self._event, self.is_cancelled)
         self.seconds["upscale"] += seconds
-        return upscaled_picture(self.plan, picture, pixels)
+        return enlarged_picture(pixels, enlargement.size)
+
+    def _drawn_again(
+        self, image: Image, second: SecondPass, job: GenerateSettings
+    ) -> Generator[Progress, None, Image]:
+        """Draw the picture again tile by tile; each sees what was drawn of the ones before it."""
+        done = 0
+        for boxes in second.rows:
+            top, bottom = boxes[0][1], boxes[0][3]
+            row = image.crop((0, top, image.width, bottom))
+            for left, _, right, _ in boxes:
+                tile = row.crop((left, 0, right, row.height))
+                tile = yield from self._tile_again(tile, second, job, done)
+                second.join_tile(row, tile, left)
+                done += 1
+            second.join_row(image, row, top)
+        return image
+
+    def _tile_again(
+        self, tile: Image, second: SecondPass, job: GenerateSettings, done: int
+    ) -> Generator[Progress, None, Image]:
+        """Draw one tile again; so many of the picture are done."""
+        if self.is_cancelled():
+            raise CancelledError("Cancelled before the picture was drawn again.")
+        for answer in self.process.run(Generate(settings=tile_job(job, second, tile))):
+            if isinstance(answer, Reached) and answer.stage == "sample":
+                step = done * answer.steps + answer.step
+                steps = second.tiles * answer.steps
+                yield self._event(Reached(stage="upscale", step=step, steps=steps))
+            elif isinstance(answer, Drawn):
+                tile = picture(answer.pixels)
+            elif isinstance(answer, Finished):
+                self.seconds["upscale"] += sum(answer.stage_seconds.values())
+        return tile
 
     def _told(self, message: Load | Generate) -> Iterator[Progress | Preview | Drawn]:
         """What the engine tells of a message; the seconds of its stages are added up."""
@@ -126,9 +188,6 @@ class Order:
             elif isinstance(answer, Finished):
                 for stage, seconds in answer.stage_seconds.items():
                     self.seconds[stage] += seconds
-
-    def _progress(self, message: Load) -> Iterator[Progress]:
-        return (told for told in self._told(message) if isinstance(told, Progress))
 
     def _event(self, reached: Reached) -> Progress:
         numbered = replace(reached, picture=self._done + 1)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sdcpu.buffers import Decoder
 from sdcpu.builds import Build
@@ -13,7 +15,7 @@ from sdcpu.canvas import Canvas, Size
 from sdcpu.demo import unknown_words_note
 from sdcpu.enlargement import Enlargement, plan_enlargement
 from sdcpu.figures import size_text
-from sdcpu.fitting import Fitting, Room, Scene, find_room, find_room_on, find_way
+from sdcpu.fitting import Fitting, Room, Scene, find_room, find_room_on
 from sdcpu.gpus import Gpu
 from sdcpu.hardware import Hardware
 from sdcpu.images import ImageRequest
@@ -23,6 +25,7 @@ from sdcpu.memory import MemoryEstimate, main_tensor_type
 from sdcpu.quality import FilledRequest, fill_request
 from sdcpu.registry import FileRole, Model, ModelFile
 from sdcpu.sampling import TWO_PASS_SAMPLERS
+from sdcpu.second_pass import SecondPass, find_ways, first_request
 from sdcpu.tuning import Tuning
 from sdcpu.video_rules import check_kind, frame_count, with_length
 from sdcpu.weights import WeightsHeader
@@ -55,6 +58,8 @@ class EnginePlan:
     decoder: Decoder
     tile_size: int
     """Decode in tiles of this many latent pixels; 0: in one piece."""
+    second_pass: SecondPass | None = None
+    """How the picture is drawn again, larger; None: it is not."""
     enlargement: Enlargement | None = None
     """How an upscaler makes the finished picture larger; None: it does not."""
     upscale_to: tuple[int, int] | None
@@ -130,7 +135,7 @@ def make_plan(
     """
     check_kind(request, model)
     request, length_reasons = with_length(request, model)
-    filled = fill_request(request, model, start=start)
+    filled = fill_request(first_request(request, model), model, start=start)
     room: Room
     if card is None:
         room = find_room(hardware, memory_limit, memory_held)
@@ -152,31 +157,28 @@ def make_plan(
         conv_direct=tuning is not None and tuning.kernels == OFF and tuning.diffusion_conv_direct,
         on_card=card is not None,
     )
-    fitting = find_way(scene, filled.request, may_fall_back=request.decoder == "auto", room=room)
+    size = _finished_size(filled)
+    fitting, second, second_reasons = find_ways(
+        scene, filled.request, size, may_fall_back=request.decoder == "auto", room=room
+    )
     way, memory = fitting.way, fitting.memory
     drawn = replace(filled.request, decoder=way.decoder)
     if drawn.preview == "auto":
         drawn = replace(drawn, preview="tae" if way.tiny_preview else "proj")
-    enlargement = None
-    if upscaler is not None and drawn.upscale is not None:
-        enlargement = plan_enlargement(
-            upscaler,
-            headers.get(upscaler.files[0]),
-            _finished_size(filled),
-            drawn.upscale,
-            held=memory.process + memory.weights,
-            room=room,
-        )
-        memory = replace(memory, upscale=enlargement.memory)
+    second, enlargement = _with_upscaler(
+        upscaler, headers, second, size, upscale=drawn.upscale, memory=memory, room=room
+    )
+    if second is not None:
+        drawn = second.noted_in(drawn)
+    made = [part for part in (second and second.enlargement, enlargement) if part]
+    memory = replace(memory, upscale=max((part.memory for part in made), default=0))
     computer = hardware.cpu_name if card is None else card.name
     machine = f"{computer} | {build.name} {build.version} {kernels.name}"
-    conditions = _conditions(machine, thread_count, scene, drawn, fitting)
-    if enlargement is not None:
-        conditions = replace(
-            conditions, upscaler=enlargement.upscaler, upscaled_pixels=enlargement.pixels
-        )
+    conditions = replace(
+        _conditions(machine, thread_count, scene, drawn, fitting), **_work_afterwards(second, made)
+    )
     seconds = measurements.estimate(conditions)
-    surprises = (*length_reasons, *filled.reasons, *fitting.reasons)
+    surprises = (*length_reasons, *filled.reasons, *second_reasons, *fitting.reasons)
     reasons = [*surprises, *([thread_reason] if card is None else []), kernels.reason]
     reasons.append(
         f"At its peak it takes {size_text(memory.peak)} of {size_text(room.size)} {room.name}: "
@@ -200,6 +202,7 @@ def make_plan(
         vae_conv_direct=way.vae_conv_direct,
         decoder=way.decoder,
         tile_size=way.tile_size,
+        second_pass=second,
         enlargement=enlargement,
         upscale_to=filled.upscale_to,
         canvas=filled.canvas,
@@ -287,8 +290,8 @@ def _conditions(
         family=scene.model.family,
         tensor_type=main_tensor_type(scene.headers),
         weights=fitting.memory.weights,
-        width=way.width,
-        height=way.height,
+        width=request.width or way.width,
+        height=request.height or way.height,
         passes=_passes(request),
         count=request.count,
         loras=sum(file.role is FileRole.LORA for file in scene.model.files),
@@ -303,6 +306,45 @@ def _conditions(
         tiny_preview=way.tiny_preview,
         frames=frame_count(request),
     )
+
+
+def _with_upscaler(
+    upscaler: Model | None,
+    headers: Mapping[ModelFile, WeightsHeader],
+    second: SecondPass | None,
+    size: Size,
+    *,
+    upscale: int | None,
+    memory: MemoryEstimate,
+    room: Room,
+) -> tuple[SecondPass | None, Enlargement | None]:
+    """Let the upscaler do its part: before the second pass, after everything, or both."""
+    if upscaler is None:
+        return second, None
+    by_upscaler = partial(
+        plan_enlargement,
+        upscaler,
+        headers.get(upscaler.files[0]),
+        held=memory.process + memory.weights,
+        room=room,
+    )
+    if second is not None and not second.alone:
+        second = replace(second, enlargement=by_upscaler(size, second.scale_from(size)))
+    if upscale is None:
+        return second, None
+    return second, by_upscaler(second.size if second else size, upscale)
+
+
+def _work_afterwards(second: SecondPass | None, made: Sequence[Enlargement]) -> dict[str, Any]:
+    """What the seconds of making a picture larger depend on, as fields of `Conditions`."""
+    if second is None and not made:
+        return {}
+    names = [part.upscaler for part in made]
+    pixels = sum(part.pixels for part in made)
+    if second is None:
+        return {"upscaler": " ".join(names), "upscaled_pixels": pixels}
+    work = {"upscaler": " ".join([*names, second.work]), "upscaled_pixels": pixels + second.pixels}
+    return work | ({"passes": 0} if second.alone else {})
 
 
 def _passes(request: ImageRequest) -> int:

@@ -25,6 +25,8 @@ _ONLY_FOR_PICTURES = {
     "ref_images": "reference pictures",
     "extension": "an extension",
     "upscale": "an upscaler",
+    "hires": "a second pass",
+    "tiled": "tiles",
     "seamless": "seamless edges",
 }
 

@@ -91,6 +91,15 @@ def request_options(command: Decorated) -> Decorated:
             help="Let left and right (x), top and bottom (y) or both fit together.",
         ),
         _option("--clip-skip", **whole, help="Layers of the text encoder to leave out."),
+        _option("--hires", **number, help="Draw it again, so many times as large: 1.5 or 2."),
+        _option("--hires-strength", **number, help="How far from the first picture, 0 to 1."),
+        _option("--hires-steps", **whole, help="Steps of the second picture."),
+        _option(
+            "--tiled",
+            is_flag=True,
+            default=None,
+            help="Draw a large picture in parts that fit the memory.",
+        ),
         _option(
             "--upscale",
             type=click.Choice(["2", "4"]),
@@ -287,6 +296,7 @@ _FIELDS = {
 _REQUEST_OPTIONS = (
     *("width", "height", "quality", "steps", "seed", "count", "negative", "cfg", "guidance"),
     *("sampler", "scheduler", "sigmas", "eta", "cache", "seamless", "upscale", "upscaler"),
+    *("hires", "hires_strength", "hires_steps", "tiled"),
     *("clip_skip", "decoder", "lora", "lcm", "embedding", "init", "strength", "mask"),
     *("extend", "fit", "control", "control_net", "control_step", "control_strength", "ref"),
 )

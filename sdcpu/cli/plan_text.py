@@ -71,7 +71,8 @@ def licence_text(model: Model) -> str:
 def _picture_size(plan: EnginePlan) -> str:
     request = plan.request
     size = f"{request.width}x{request.height}"
-    larger = plan.enlargement.size if plan.enlargement else plan.upscale_to
+    passes = [made.size for made in (plan.enlargement, plan.second_pass) if made is not None]
+    larger = passes[0] if passes else plan.upscale_to
     size = f"{size} enlarged to {larger[0]}x{larger[1]}" if larger else size
     if isinstance(request, VideoRequest) and request.frames and request.fps:
         seconds = request.frames / request.fps

@@ -51,6 +51,7 @@ LAYERS = (
         "default_model",
         "tuning",
         "enlargement",
+        "second_pass",
         "upscaler_files",
         "variants",
     },

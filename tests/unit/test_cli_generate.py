@@ -105,6 +105,7 @@ def test_the_path_is_all_that_goes_to_standard_output(capsys: pytest.CaptureFixt
 
 
 ALL_OPTIONS = [
+    *("--hires", "1.5", "--hires-strength", "0.4", "--hires-steps", "6", "--tiled"),
     *("--upscale", "4", "--upscaler", "realesrgan-x4plus-anime"),
     *("-W", "640", "-H", "512", "--quality", "best", "--steps", "9", "--seed", "42", "-n", "2"),
     *("--negative", "blur", "--cfg", "2.5", "--guidance", "3", "--sampler", "lcm"),
@@ -150,6 +151,10 @@ def test_every_option_reaches_the_request() -> None:
         "eta": 0.5,
         "cache": "spectrum",
         "seamless": "x",
+        "hires": 1.5,
+        "hires_strength": 0.4,
+        "hires_steps": 6,
+        "tiled": True,
         "upscale": 4,
         "upscaler": "realesrgan-x4plus-anime",
         "clip_skip": 2,
