@@ -44,8 +44,9 @@ def decoder_bytes(
     the pixels of one frame count.
     """
     if family in VIDEO_DECODER_FAMILIES:
-        if decoder == "full" and latent_frames > 1:
-            return _FRAMES_TOGETHER[min(latent_frames, len(_FRAMES_TOGETHER)) - 1]
+        if decoder == "full" and (latent_frames > 1 or family == "wan22_ti2v"):
+            together = _FRAMES_TOGETHER_22 if family == "wan22_ti2v" else _FRAMES_TOGETHER
+            return together[min(latent_frames, len(together)) - 1]
         return _VIDEO_DECODERS[decoder, conv_direct] * latent_frames
     scaled = family == "sdxl" and decoder == "full" and not own_file
     return _DECODERS[decoder, conv_direct] + (_SCALED_CONVOLUTIONS if scaled else 0)
@@ -275,4 +276,6 @@ _VIDEO_DECODERS: Mapping[tuple[Decoder, bool], int] = {
 _FRAMES_TOGETHER = (7_700, 32_330, 45_960, 50_200)
 """Bytes for each pixel of a frame when the full decoder makes 1, 2, 3, 4 or more latent frames of a
 video: it goes from one to the next and keeps the last of each layer, in both ways of convolution.
-Read off Wan 2.1's; the tiny decoders make all frames at once."""
+The tiny decoders make all frames at once."""
+_FRAMES_TOGETHER_22 = (10_190, 38_320, 50_100, 52_120)
+"""The same for the decoder of Wan 2.2 TI2V."""

@@ -28,6 +28,7 @@ from sdcpu.sampling import TWO_PASS_SAMPLERS
 from sdcpu.second_pass import SecondPass, find_ways, first_request
 from sdcpu.tuning import Tuning
 from sdcpu.video_rules import check_kind, frame_count, with_length
+from sdcpu.videos import VideoRequest
 from sdcpu.weights import WeightsHeader
 
 _PREVIEW_REASONS = {
@@ -350,7 +351,8 @@ def _work_afterwards(second: SecondPass | None, made: Sequence[Enlargement]) -> 
 def _passes(request: ImageRequest) -> int:
     """How often the diffusion model is asked for one picture."""
     steps = request.steps or 1
-    if request.init_image is not None:  # `t_enc` in the engine's stable-diffusion.cpp
+    draws_over = request.init_image is not None and not isinstance(request, VideoRequest)
+    if draws_over:  # `t_enc` in the engine's stable-diffusion.cpp
         steps = min(steps, int(steps * (request.strength or 0)) + 1)
     guided = 1 if request.cfg_scale == 1 else 2
     return steps * guided * (2 if request.sampler in TWO_PASS_SAMPLERS else 1)

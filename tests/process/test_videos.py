@@ -144,6 +144,8 @@ def test_a_video_model_draws_no_picture(generator: ImageGenerator) -> None:
 def test_a_video_starts_from_a_picture(model: str, settings: Settings) -> None:
     Image.new("RGB", (640, 320), "red").save("start.png")
     with ImageGenerator(model, settings=settings) as generator:
+        plan = generator.plan_video("waves", frames=5, init_image="start.png")
+        assert plan.conditions.passes == 3, "a video goes through all steps"
         video = generator.generate_video("waves", frames=5, init_image="start.png")
     assert video.recipe["init_image"] == str(Path("start.png").absolute())
     assert video.fps == {"i2v": 16, "ti2v": 24}[model]
