@@ -16,6 +16,7 @@ from sdcpu.families import FAMILIES, FileRole
 from sdcpu.images import ImageRequest
 from sdcpu.local_models import model_on_hub
 from sdcpu.loras.fit import check_lora
+from sdcpu.loras.origin import origin_of
 from sdcpu.loras.tags import check_without_tags, take_tags
 from sdcpu.models import Defaults, Model, ModelFile, family_defaults
 from sdcpu.quality import FEW_STEPS
@@ -104,6 +105,17 @@ class Adapters:
             paths = " or ".join(str(lora.files[0].local_path) for lora in own)
             raise InvalidRequestError(f"{name} may be {paths}.", hint="Give the path of one.")
         return own[0] if own else self._file(name)
+
+    def described(self, name: str) -> Model | None:
+        """The LoRA that a person means with a name or a path; None where it is something else."""
+        if name.lower() in self._catalog.registry.models:
+            return None
+        own = next((lora for lora in self.own_loras() if lora.name == name), None)
+        if own is None and (path := _path(name)) is not None and path.is_file():
+            own = _local_lora(path, str(path.absolute()), "A LoRA")
+            if origin_of(read_header(path)) is None:
+                return None
+        return described(own) if own else None
 
     def known_loras(self) -> list[Model]:
         """List the LoRAs that can be named: known ones, then the user's."""
@@ -260,6 +272,20 @@ class Adapters:
                 note = check_lora(header, model, own)
                 if note:
                     yield note
+
+
+def described(lora: Model) -> Model:
+    """A LoRA of the user's with what its tensors tell of it, or what is wrong with them."""
+    path = lora.files[0].local_path
+    if lora.kind != "lora" or lora.source != "user" or path is None or lora.family != "lora":
+        return lora
+    try:
+        origin = origin_of(read_header(path))
+    except ModelFileError as error:
+        return replace(lora, summary=error.message)
+    if origin is None:
+        return replace(lora, summary=f"{path} is not a LoRA")
+    return replace(lora, summary=f"A LoRA for {origin.title}") if origin.title else lora
 
 
 def _draws_in_few_steps(model: Model) -> bool:

@@ -65,8 +65,6 @@ class Scene:
     model: Model
     headers: Mapping[ModelFile, WeightsHeader]
     """Of the files that are here."""
-    extra_weights: int = 0
-    """Bytes of weights that the request brings along."""
     kernel_threads: int = 0
     """Threads that kernels of ours compute with, 0 for the engine's kernels. With ours the
     economical ways are the fastest, too."""
@@ -77,7 +75,7 @@ class Scene:
 
     def memory(self, way: Way) -> MemoryEstimate:
         """What a picture made this way takes."""
-        return predict_memory(self.model, way, self.headers, extra_weights=self.extra_weights)
+        return predict_memory(self.model, way, self.headers)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

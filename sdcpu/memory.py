@@ -100,12 +100,9 @@ class MemoryEstimate:
 
 
 def predict_memory(
-    model: Model, way: Way, headers: Mapping[ModelFile, WeightsHeader], *, extra_weights: int = 0
+    model: Model, way: Way, headers: Mapping[ModelFile, WeightsHeader]
 ) -> MemoryEstimate:
-    """Predict the memory of a request; files without a header count with their size.
-
-    `extra_weights` are bytes that the request brings along, such as LoRA files.
-    """
+    """Predict the memory of a request; files without a header count with their size."""
     pixels = way.width * way.height
     own_file = _has_decoder_file(model)
     diffusion = diffusion_buffer(model.family)
@@ -135,8 +132,7 @@ def predict_memory(
         process=CARD_CONTEXT
         if way.on_card
         else PARENT_PROCESS + ENGINE_PROCESS + kernel_work_areas(way.kernel_threads),
-        weights=extra_weights
-        + words.more
+        weights=words.more
         + sum(
             _weights_of_file(file, headers.get(file), model, way)
             for file in model.files

@@ -99,7 +99,6 @@ def make_plan(
     threads: int | None = None,
     memory_limit: int | None = None,
     memory_held: int = 0,
-    extra_weights: int = 0,
     accel: str = "auto",
     kernels_built: bool = False,
     tuning: Tuning | None = None,
@@ -120,7 +119,6 @@ def make_plan(
         threads: Threads to use; None: as many as suit the machine.
         memory_limit: Bytes that both processes may use together; None: what is free.
         memory_held: Bytes that our engine's process has already and will use again.
-        extra_weights: Bytes of weights that the request brings along, such as LoRA files.
         accel: Kernels of our own, a name of `sdcpu.kernels.CHOICES`.
         kernels_built: Whether the native library that holds them is there.
         tuning: What was measured to be the fastest on this machine.
@@ -153,7 +151,6 @@ def make_plan(
     scene = Scene(
         model=model,
         headers=headers,
-        extra_weights=extra_weights,
         kernel_threads=0 if kernels.name == OFF else thread_count,
         conv_direct=tuning is not None and tuning.kernels == OFF and tuning.diffusion_conv_direct,
         on_card=card is not None,

@@ -40,13 +40,14 @@ def models(
     with_parts: bool, kind: str | None, here: bool, requirements: bool, as_json: bool
 ) -> None:
     """List the models that can be named with -m, in 'sdcpu pull' and in 'sdcpu plan'."""
-    from sdcpu.adapters import Adapters
+    from sdcpu.adapters import Adapters, described
     from sdcpu.catalog import Catalog
     from sdcpu.settings import load_settings
 
     settings = load_settings()
     catalog = Catalog(settings)
-    known = [*catalog.registry.models.values(), *Adapters(catalog, settings).own_loras()]
+    own = [described(lora) for lora in Adapters(catalog, settings).own_loras()]
+    known = [*catalog.registry.models.values(), *own]
     entries = [
         (model, catalog.is_here(model))
         for model in known

@@ -47,11 +47,13 @@ def show(name: str, as_json: bool) -> None:
             said = {key: value for key, value in recipe.items() if value not in ("", [], None)}
             print_fields([(key.replace("_", " "), _value_text(said[key])) for key in said])
         return
+    from sdcpu.adapters import Adapters
     from sdcpu.catalog import Catalog
     from sdcpu.settings import load_settings
 
-    catalog = Catalog(load_settings())
-    model = catalog.find(name)
+    settings = load_settings()
+    catalog = Catalog(settings)
+    model = Adapters(catalog, settings).described(name) or catalog.find(name)
     located = catalog.locate(model)
     if as_json:
         from sdcpu.report import plain

@@ -184,6 +184,22 @@ def test_the_list_has_known_ones_and_the_users(adapters: Adapters) -> None:
     assert names[-3:] == ["ink", "Oil", "chalk"]
 
 
+def test_what_a_lora_of_the_users_is_for(
+    adapters: Adapters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loras" / "bad.gguf").touch()
+    model = write_sparse(tmp_path / "model.gguf", CHECKPOINTS["taesd"].shapes())
+    write_sparse(tmp_path / "demo", CHECKPOINTS["lora"].shapes())
+    said = {name: adapters.described(name) for name in ("Oil", "ink-file.safetensors", "bad")}
+    assert [lora.summary if lora else "" for lora in said.values()] == [
+        "A LoRA for Stable Diffusion 1.x",
+        "A LoRA for Stable Diffusion 1.x",
+        f"{tmp_path}/loras/bad.gguf is empty.",
+    ]
+    assert [adapters.described(name) for name in (str(model), "demo", "nothing")] == [None] * 3
+
+
 def test_a_lora_is_checked_when_the_model_is_here(adapters: Adapters, tmp_path: Path) -> None:
     model = str(write_sparse(tmp_path / "sdxl.safetensors", CHECKPOINTS["sdxl"].shapes()))
     with pytest.raises(ModelFileError, match="was made for Stable Diffusion 1"):

@@ -255,7 +255,9 @@ def test_files_that_are_not_here_count_with_their_size(
 def test_weights_that_the_request_brings() -> None:
     made, headers = sd15()
     plain = predict_memory(made, WAY, headers)
-    assert predict_memory(made, WAY, headers, extra_weights=123).peak == plain.peak + 123
+    lora = ModelFile(role=FileRole.LORA, path="ink.safetensors", size=123)
+    joined = replace(made, files=(*made.files, lora))
+    assert predict_memory(joined, WAY, headers).peak == plain.peak + 123
 
 
 def test_previews_with_the_tiny_decoder_are_decoded_beside_the_steps() -> None:
