@@ -89,7 +89,8 @@ def engine_of(model: str, tensor_type: str, folder: Path, wanted: argparse.Names
         smaller = folder / f"{model}-{tensor_type}.gguf"
         quantize(files[FileRole.MODEL], smaller, tensor_type)
         files |= {FileRole.MODEL: smaller}
-    return DemoEngine(wanted.kernels, threads=wanted.threads, files=files, decode_only=False)
+    named = {role.value: path for role, path in files.items()}
+    return DemoEngine(wanted.kernels, threads=wanted.threads, files=named, decode_only=False)
 
 
 def judge(engine: DemoEngine, model: str, tensor_type: str, wanted: argparse.Namespace) -> bool:
