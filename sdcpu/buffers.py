@@ -38,7 +38,7 @@ def diffusion_buffer(family: str) -> DiffusionBuffer:
 def decoder_bytes(
     family: str, decoder: Decoder, *, conv_direct: bool, own_file: bool, latent_frames: int = 1
 ) -> int:
-    """Bytes for each pixel that is decoded in one piece; encoding a picture takes as many.
+    """Bytes for each pixel that is decoded in one piece.
 
     `own_file` says that the decoder comes from a file of its own, not from the model's. Of a video,
     the pixels of one frame count.
@@ -50,6 +50,13 @@ def decoder_bytes(
         return _VIDEO_DECODERS[decoder, conv_direct] * latent_frames
     scaled = family == "sdxl" and decoder == "full" and not own_file
     return _DECODERS[decoder, conv_direct] + (_SCALED_CONVOLUTIONS if scaled else 0)
+
+
+def encoder_bytes(family: str, decoder: Decoder, *, conv_direct: bool, own_file: bool) -> int:
+    """Bytes for each pixel that is encoded at once; where not measured, what decoding takes."""
+    if (decoder, conv_direct) == ("full", True) and family != "qwen_image":
+        return _FULL_ENCODER
+    return decoder_bytes(family, decoder, conv_direct=conv_direct, own_file=own_file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +270,10 @@ _DECODERS: Mapping[tuple[Decoder, bool], int] = {
     ("tiny", False): 1920,  # 9 * 64 channels in f16 and three pictures of 64 channels in f32
     ("tiny", True): 896,
 }
+_FULL_ENCODER = 1556
+"""With direct convolutions: 97 MiB for 256x256 pixels and 38 MiB for 160x160."""
+ENCODER_TILE = 1.30539
+"""How much longer a tile's sides are when the engine encodes (VAE::encode in vae.hpp)."""
 _SCALED_CONVOLUTIONS = 1024
 """More bytes for each pixel where the engine scales SDXL's own decoder to keep f16 from
 overflowing: one more picture of 256 channels. A decoder from a file of its own is not scaled."""

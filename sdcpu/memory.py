@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sdcpu.buffers import MIB, Decoder, decoder_bytes, diffusion_buffer
+from sdcpu.buffers import ENCODER_TILE, MIB, Decoder, decoder_bytes, diffusion_buffer, encoder_bytes
 from sdcpu.families import FAMILIES
 from sdcpu.registry import FileRole, Model, ModelFile
 from sdcpu.video_rules import latent_frames
@@ -141,7 +141,7 @@ def predict_memory(
         text=round(diffusion.text) + words.copy,
         sample=round(sample),
         decode=round(per_pixel * _tile_pixels(model.family, way) + kept * pixels),
-        encode=round(per_pixel * pixels) if way.encodes else 0,
+        encode=_encoding(model, way, own_file=own_file) if way.encodes else 0,
     )
 
 
@@ -291,10 +291,18 @@ def _name_in_decoder(name: str, role: FileRole) -> str | None:
     return None
 
 
-def _tile_pixels(family: str, way: Way) -> int:
+def _encoding(model: Model, way: Way, *, own_file: bool) -> int:
+    """The encoder's buffer, in tiles where the decoder works in tiles."""
+    per_pixel = encoder_bytes(
+        model.family, way.decoder, conv_direct=way.vae_conv_direct, own_file=own_file
+    )
+    return round(per_pixel * _tile_pixels(model.family, way, longer=ENCODER_TILE))
+
+
+def _tile_pixels(family: str, way: Way, *, longer: float = 1.0) -> int:
     """Pixels of the picture that one tile of the decoder covers."""
     if not way.tile_size:
         return way.width * way.height
     scale = FAMILIES[family].latent_scale if family in FAMILIES else 8
-    side = way.tile_size * scale
+    side = int(way.tile_size * longer) * scale
     return min(side, way.width) * min(side, way.height)

@@ -15,11 +15,13 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 PROMPT = "The prompt"
 PICTURE = "The picture"
+STEPS = "Its steps"
+LARGER = "Larger pictures"
 STARTING_POINT = "Starting from pictures"
 MACHINE = "This machine"
 OUTPUT = "Output"
 VIDEO = "The video"
-HEADINGS = (PROMPT, PICTURE, VIDEO, STARTING_POINT, MACHINE, OUTPUT)
+HEADINGS = (PROMPT, PICTURE, STEPS, LARGER, VIDEO, STARTING_POINT, MACHINE, OUTPUT)
 
 
 class Option(click.Option):
@@ -65,48 +67,91 @@ def request_options(command: Decorated) -> Decorated:
             type=click.Choice(["draft", "balanced", "best"]),
             help="A preset of steps, size and decoder. Options beside it win.",
         ),
-        _option("--steps", **whole, help="Steps: more take longer, and help up to a point."),
+        _option(
+            "--steps",
+            heading=STEPS,
+            **whole,
+            help="Steps: more take longer, and help up to a point.",
+        ),
         _option("--seed", **whole, help="The same seed gives the same picture."),
         _option("-n", "--count", **whole, help="How many pictures; their seeds count up."),
         _option("--negative", metavar="TEXT", help="What not to show; needs --cfg above 1."),
-        _option("--cfg", **number, help="How strongly to follow the prompt; 1 is fastest."),
-        _option("--guidance", **number, help="The same for FLUX models."),
-        _option("--sampler", metavar="NAME", help="How steps are made: see 'sdcpu samplers'."),
-        _option("--scheduler", metavar="NAME", help="How steps are spaced: see there, too."),
+        _option(
+            "--cfg",
+            heading=STEPS,
+            **number,
+            help="How strongly to follow the prompt; 1 is fastest.",
+        ),
+        _option("--guidance", heading=STEPS, **number, help="The same for FLUX models."),
+        _option(
+            "--sampler",
+            heading=STEPS,
+            metavar="NAME",
+            help="How steps are made: see 'sdcpu samplers'.",
+        ),
+        _option(
+            "--scheduler",
+            heading=STEPS,
+            metavar="NAME",
+            help="How steps are spaced: see there, too.",
+        ),
         _option(
             "--sigmas",
+            heading=STEPS,
             callback=_sigmas,
             metavar="A,B,…,0",
             help="Noise levels to go through, in place of steps and scheduler.",
         ),
-        _option("--eta", **number, help="Fresh noise at every step, 0 to 1, where a sampler can."),
+        _option(
+            "--eta",
+            heading=STEPS,
+            **number,
+            help="Fresh noise at every step, 0 to 1, where a sampler can.",
+        ),
         _option(
             "--cache",
+            heading=STEPS,
             type=click.Choice(get_args(Cache)),
-            help="Skip steps that change little: faster, another picture.",
+            help="Skip steps that change little; auto: where it was measured to pay.",
         ),
         _option(
             "--seamless",
             type=click.Choice(get_args(Seamless)),
             help="Let left and right (x), top and bottom (y) or both fit together.",
         ),
-        _option("--clip-skip", **whole, help="Layers of the text encoder to leave out."),
-        _option("--hires", **number, help="Draw it again, so many times as large: 1.5 or 2."),
-        _option("--hires-strength", **number, help="How far from the first picture, 0 to 1."),
-        _option("--hires-steps", **whole, help="Steps of the second picture."),
+        _option(
+            "--clip-skip", heading=STEPS, **whole, help="Layers of the text encoder to leave out."
+        ),
+        _option(
+            "--hires", heading=LARGER, **number, help="Then draw it again, 1.5 or 2 times as large."
+        ),
+        _option(
+            "--hires-strength",
+            heading=LARGER,
+            **number,
+            help="How far from the first picture, 0 to 1.",
+        ),
+        _option("--hires-steps", heading=LARGER, **whole, help="Steps of the second picture."),
         _option(
             "--tiled",
+            heading=LARGER,
             is_flag=True,
             default=None,
             help="Draw a large picture in parts that fit the memory.",
         ),
         _option(
             "--upscale",
+            heading=LARGER,
             type=click.Choice(["2", "4"]),
             callback=_number,
             help="Make the finished picture so many times as wide and high.",
         ),
-        _option("--upscaler", metavar="NAME", help="What does that: see 'sdcpu upscale --help'."),
+        _option(
+            "--upscaler",
+            heading=LARGER,
+            metavar="NAME",
+            help="The upscaler: see 'sdcpu upscale --help'.",
+        ),
         _option(
             "--decoder",
             type=click.Choice(["auto", "tiny", "full"]),

@@ -32,7 +32,10 @@ Examples:
 )
 @click.argument("picture", metavar="IMAGE", type=click.Path(path_type=Path))
 @click.option(
+    "-m",
+    "--model",
     "--upscaler",
+    "upscaler",
     cls=Option,
     heading=PICTURE,
     metavar="NAME",

@@ -132,6 +132,14 @@ def test_an_encoder_is_loaded_only_where_a_picture_is_encoded() -> None:
     assert with_encoder.encode > 0
 
 
+@pytest.mark.parametrize(("side", "tile_size", "mebibytes"), [(256, 0, 97.0), (256, 16, 37.95)])
+def test_a_picture_is_encoded_in_tiles_too(side: int, tile_size: int, mebibytes: float) -> None:
+    # What the engine logged for Stable Diffusion 1.5's autoencoder with direct convolutions.
+    made, headers = sd15()
+    way = replace(WAY, decoder="full", encodes=True, width=side, height=side, tile_size=tile_size)
+    assert predict_memory(made, way, headers).encode / MIB == pytest.approx(mebibytes, rel=0.01)
+
+
 def test_a_decoder_of_its_own_takes_the_place_of_the_models() -> None:
     parts: dict[FileRole, tuple[str, TypeName]] = {
         FileRole.MODEL: ("sdxl", "q4_0"),

@@ -13,7 +13,7 @@ from sdcpu.errors import InvalidRequestError
 from sdcpu.families import FAMILIES
 from sdcpu.images import MAX_SIDE, ImageRequest
 from sdcpu.quality import fill_request, size_multiple
-from sdcpu.registry import Defaults, Model
+from sdcpu.registry import Defaults, Model, load_registry
 
 SLOW = Model(
     name="slow",
@@ -160,6 +160,23 @@ def test_a_result_that_is_too_large_is_refused() -> None:
     request = ImageRequest(prompt="", init_image="a.png", extension=(8000, 0, 0, 0))
     with pytest.raises(InvalidRequestError, match="8512x512 pixels; at most 8192"):
         fill_request(request, SLOW, start=(512, 512))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [m for m in load_registry(None).models.values() if m.kind == "image"],
+    ids=lambda model: model.name,
+)
+def test_every_model_has_three_qualities(model: Model) -> None:
+    draft, balanced, best = (
+        filled(model, quality=quality) for quality in ("draft", "balanced", "best")
+    )
+    steps = [request.steps or 0 for request in (draft, balanced, best)]
+    assert steps == sorted(steps)
+    assert steps[0] >= 1
+    sides = [request.width or 0 for request in (draft, balanced, best)]
+    assert sides == sorted(sides)
+    assert {request.decoder for request in (draft, best)} == {"tiny", "full"}
 
 
 def test_what_a_preset_changed_is_said() -> None:
