@@ -63,7 +63,15 @@ class Order:
     _done: int = 0
 
     def __post_init__(self) -> None:
-        self._watch = Stopwatch(pictures=self.plan.request.count, expected=self.plan.stage_seconds)
+        second = self.plan.second_pass
+        self._watch = Stopwatch(
+            pictures=self.plan.request.count,
+            expected=self.plan.stage_seconds,
+            to_come=(
+                *([] if second is not None and second.alone else ["sample"]),
+                *(["upscale"] if self._is_worked_on else []),
+            ),
+        )
 
     def events(self) -> Iterator[Progress | Preview | GeneratedImage]:
         """Make the pictures one after the other.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 _STAGES = ("load", "text", "sample", "decode", "upscale")
 """In their order; all but the first come again for every picture."""
@@ -21,15 +21,18 @@ class Stopwatch:
         *,
         pictures: int,
         expected: Mapping[str, float] | None = None,
+        to_come: Collection[str] = ("sample",),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start; `expected` are seconds of each stage for all pictures together."""
+        """Start; `expected` are seconds of each stage for all pictures together.
+
+        `to_come` are the stages without which there is no estimate; others are short beside them.
+        """
         self._clock = clock
         self._pictures = pictures
-        # Seconds of each stage of one picture. Without sampling there is no estimate; the other
-        # stages are short beside it.
-        self._costs = dict.fromkeys(_STAGES, 0.0)
-        del self._costs["sample"]
+        self._to_come = frozenset(to_come)
+        # Seconds of each stage of one picture.
+        self._costs = {stage: 0.0 for stage in _STAGES if stage not in to_come}
         for stage, seconds in (expected or {}).items():
             self._costs[stage] = seconds if stage == "load" else seconds / pictures
         self._start = self._stage_start = self._last = clock()
@@ -62,7 +65,8 @@ class Stopwatch:
             left = self._costs[stage] - spent
         else:
             left = max(0.0, self._costs.get(stage, 0.0) - spent)
-        return left + self._of_later_stages() if "sample" in self._costs else None
+        known = self._to_come <= self._costs.keys()
+        return left + self._of_later_stages() if known else None
 
     def _begin(self, stage: str, picture: int, *, at: float) -> None:
         if self._stage:

@@ -246,7 +246,7 @@ class Upscaler:
             tile_size=enlargement.tile_size,
         )
         expected = {} if plan.seconds_expected is None else {"upscale": plan.seconds_expected}
-        watch = Stopwatch(pictures=1, expected=expected)
+        watch = Stopwatch(pictures=1, expected=expected, to_come=("upscale",))
         larger, seconds = yield from self._run.enlarge(plan.build, plan.kernels, message, watch)
         self._measurements.record(plan.conditions, {"upscale": seconds})
         yield UpscaledImage(
