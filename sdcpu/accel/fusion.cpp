@@ -27,7 +27,7 @@ class FusionPlanner {
             } else if (t->op == op_convolution && convolution_runs(t)) {
                 plan_sums(t, t->ne[2], 2);
                 if (t->src[0]->ne[0] == 1 && t->src[0]->ne[1] == 1) plan_addition(t, t->src[0]->ne[2]);
-            } else if (t->op == op_im2col_3d) plan_frame(t);
+            } else if (t->op == op_im2col_3d) plan_film(t);
             else if (t->op == op_group_norm) plan_norm(t, t->ne[2], 2);
             else if (t->op == op_norm || t->op == op_rms_norm) plan_norm(t, t->ne[0], 0);
             else if (t->op == op_make_contiguous) plan_gate(t);
@@ -101,13 +101,13 @@ class FusionPlanner {
     }
 
     // im2col of three dimensions, product: the convolution is computed into the memory of the im2col matrix, because
-    // the picture may be gone when the product is reached.
-    void plan_frame(const ggml_tensor *t) {
+    // the frames may be gone when the product is reached.
+    void plan_film(const ggml_tensor *t) {
         const ggml_tensor *product = only_reader(t);
-        if (!frame_convolution_runs(t) || !product || product->op != op_matrix_product) return;
+        if (!film_convolution_runs(t) || !product || product->op != op_matrix_product) return;
         const ggml_tensor *kernel = t->src[0], *matrix = product->src[0], *weights = product->src[1];
         if (!is_contiguous_f32(product) || matrix->data != t->data || weights->data != kernel->data) return;
-        const int64_t pixels = t->ne[1] * t->ne[2], channels = kernel->ne[3] / frame_channels(t);
+        const int64_t pixels = t->ne[1] * t->ne[2] * t->ne[3], channels = kernel->ne[3] / film_channels(t);
         if (!is_contiguous(weights) || weights->ne[0] != t->ne[0] || weights->ne[1] != channels ||
             product->ne[0] != pixels || element_count(product) != pixels * channels)
             return;

@@ -2,7 +2,7 @@
 //
 //   product or convolution, + bias, + residual       convolution, + bias, + residual, relu or leaky relu
 //   product or 1x1 convolution, * factor, added to a sum in place         (what a LoRA adds to a layer)
-//   im2col of three dimensions, product            (a convolution of one frame; the product only copies)
+//   im2col of three dimensions, product            (a convolution over time; the product only copies)
 //   group norm, * scale, + shift, silu         layer norm, * scale, + shift          RMS norm, * scale
 //   x * gelu(copy of gate)                     (GEGLU: gate and x are halves of one tensor)
 //   scale, softmax

@@ -75,14 +75,14 @@ struct PixelPanels final : PanelSource {
             }
         };
         for (int k = 0; k < count; k += per_unit, out += vectors * width) {
-            const float *even_input = c.input + static_cast<size_t>(channel) * c.channel_stride;
+            const float *even_input = channel_of(c, channel);
             const Tap *even = taps + tap * tile_vectors;
             step();
             if constexpr (per_unit == 1) {
                 for (int j = 0; j < vectors; j++) store(out + j * width, load_tap(even_input, even[j]));
             } else {
                 const bool has_odd = k + 1 < count;
-                const float *odd_input = c.input + static_cast<size_t>(channel) * c.channel_stride;
+                const float *odd_input = channel_of(c, channel);
                 const Tap *odd = taps + tap * tile_vectors;
                 if (has_odd) step();
                 for (int j = 0; j < vectors; j++)
@@ -116,7 +116,7 @@ void convolve(const Convolution &c, Range pixels, Range channels) {
     product.row_count = c.out_channels;
     product.depth = c.channels * c.kernel_width * c.kernel_height;
     product.out = c.out;
-    product.out_stride = product.residual_stride = static_cast<size_t>(c.pixels());
+    product.out_stride = product.residual_stride = c.out_channel_stride;
     product.factor = c.factor;
     product.residual = c.residual;
     PixelPanels source(c);

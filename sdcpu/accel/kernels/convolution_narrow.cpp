@@ -75,12 +75,13 @@ void convolve_piece(const Convolution &c, const float *weights, Range rows, Rang
     for (int64_t channel = 0; channel < c.channels; channel++, weights += taps * most_channels)
         for (int64_t y = rows.begin; y < rows.end; y++)
             for (int64_t x = columns.begin; x < columns.end; x += tile_pixels)
-                add_channel<channels>(c, c.input + static_cast<size_t>(channel) * c.channel_stride, weights, y, x,
+                add_channel<channels>(c, channel_of(c, channel), weights, y, x,
                                       sums[y - rows.begin][0] + (x - columns.begin));
     for (int64_t y = rows.begin; y < rows.end; y++)
         for (int o = 0; o < channels; o++)
             for (int64_t x = columns.begin; x < columns.end; x += width) {
-                const size_t place = static_cast<size_t>(o * c.pixels() + y * c.out_width + x);
+                const size_t place =
+                    static_cast<size_t>(o) * c.out_channel_stride + static_cast<size_t>(y * c.out_width + x);
                 Vector value = load(sums[y - rows.begin][o] + (x - columns.begin));
                 if (c.residual) value = value + load_first(c.residual + place, columns.end - x);
                 if (c.negative_slope != 1) value = leaky_relu(value, c.negative_slope);

@@ -193,13 +193,13 @@ template <int m> class Tiled {
         InputPlaces<m> places[block_vectors];
         for (int j = 0; j < vectors; j++) places[j].find(c, pass.block * block_tiles + j * width);
         for (int64_t k = channels.begin; k < channels.end; k += per_unit) {
-            const float *channel = c.input + static_cast<size_t>(k) * c.channel_stride;
+            const float *channel = channel_of(c, k), *next_channel = channel_of(c, k + 1);
             for (int j = 0; j < vectors; j++) {
                 const int panel = j / tile_vectors;
                 const int panel_vectors = at_most(vectors - panel * tile_vectors, tile_vectors);
                 Vector even[positions], odd[positions];
                 transform_input<m>(channel, places[j], even);
-                if constexpr (per_unit == 2) transform_input<m>(channel + c.channel_stride, places[j], odd);
+                if constexpr (per_unit == 2) transform_input<m>(next_channel, places[j], odd);
                 Unit *out = tiles + static_cast<size_t>(panel) * units * panel_lanes +
                             static_cast<size_t>((k - pass.begin) / per_unit) * panel_vectors * width +
                             (j % tile_vectors) * width;
@@ -239,8 +239,8 @@ template <int m> class Tiled {
 
     void transform_output(int64_t channel, const OutputPlaces<m> &places, const float *products) const {
         const Vector bias = fill(c.bias ? c.bias[channel] : 0.f);
-        float *out = c.out + static_cast<size_t>(channel * c.pixels());
-        const float *residual = c.residual ? c.residual + static_cast<size_t>(channel * c.pixels()) : nullptr;
+        float *out = c.out + static_cast<size_t>(channel) * c.out_channel_stride;
+        const float *residual = c.residual ? c.residual + static_cast<size_t>(channel) * c.out_channel_stride : nullptr;
         Vector lines[m * n];
 #pragma GCC unroll 6
         for (int x = 0; x < n; x++) {
@@ -313,8 +313,7 @@ void pixel_energies(const Convolution &c, Range rows, float *most, float *total)
     std::memset(energies, 0, rows_here * columns * sizeof(float));
     for (int64_t channel = 0; channel < c.channels; channel++)
         for (int64_t y = rows.begin; y < rows.end; y++) {
-            const float *in = c.input + static_cast<size_t>(channel) * c.channel_stride +
-                              static_cast<size_t>(y) * c.row_stride;
+            const float *in = channel_of(c, channel) + static_cast<size_t>(y) * c.row_stride;
             float *row = energies + static_cast<size_t>(y - rows.begin) * columns;
             for (int64_t x = 0; x < c.width; x += width) {
                 const Vector value = load_first(in + x, c.width - x);

@@ -54,15 +54,19 @@ struct Product {
 constexpr int64_t most_scaled_depth = 512; // one block of depth with all kernels, so that out is written once
 
 
-// A convolution of one picture: input[channel][y][x], output[channel][y][x] without gaps.
+// A convolution of one picture: input[channel][y][x], output[channel][y][x].
+// Over time as well, it makes one frame of several: the channels of each kernel are [channel][frame].
 struct Convolution {
     const float *input;
-    int64_t width, height, channels;
+    int64_t width, height, channels;   // channels * frames, where there are several
     size_t row_stride, channel_stride; // of the input, in floats
+    int64_t frames = 1;                // of the input, for one of the output
+    size_t frame_stride;
     Rows kernels;                      // one row [channel][ky][kx] per output channel; f16 or f32
     int kernel_width, kernel_height, stride_x, stride_y, pad_x, pad_y, dilation_x, dilation_y;
     int64_t out_width, out_height, out_channels;
     float *out;
+    size_t out_channel_stride;
     float factor = 1;      // as in Product; 1x1 kernels only
     const float *bias;     // one value per output channel, or null
     const float *residual; // laid out like out, or null

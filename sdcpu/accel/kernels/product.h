@@ -72,6 +72,13 @@ struct PanelSource {
     ~PanelSource() = default;
 };
 
+// Channel `i` of the input of a convolution.
+SDCPU_INLINE const float *channel_of(const Convolution &c, int64_t i) {
+    if (c.frames == 1) return c.input + static_cast<size_t>(i) * c.channel_stride;
+    return c.input + static_cast<size_t>(i / c.frames) * c.channel_stride +
+           static_cast<size_t>(i % c.frames) * c.frame_stride;
+}
+
 // Everything but the lanes: `row_bias` has one value per row; negative results are multiplied by `negative_slope`.
 void multiply(PanelSource &source, const Product &product, const float *row_bias, float negative_slope, Range lanes,
               Range rows);

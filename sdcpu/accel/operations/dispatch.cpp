@@ -8,7 +8,7 @@ bool run_operation(const Task &task) {
     switch (task.result->op) {
     case op_matrix_product: return run_product(task);
     case op_convolution: return run_convolution(task);
-    case op_im2col_3d: return run_frame_convolution(task);
+    case op_im2col_3d: return run_film_convolution(task);
     case op_flash_attention: return run_attention(task);
     case op_group_norm: return run_group_norm(task);
     case op_norm:

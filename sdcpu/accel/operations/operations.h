@@ -29,14 +29,14 @@ struct Task {
 
 bool product_runs(const ggml_tensor *t);
 bool convolution_runs(const ggml_tensor *t);
-// Whether im2col of three dimensions is that of one frame, which run_frame_convolution computes; its input channels.
-bool frame_convolution_runs(const ggml_tensor *t);
-int64_t frame_channels(const ggml_tensor *t);
+// Whether run_film_convolution computes what this im2col of three dimensions is for; its input channels.
+bool film_convolution_runs(const ggml_tensor *t);
+int64_t film_channels(const ggml_tensor *t);
 bool softmax_runs(const ggml_tensor *t);
 
 bool run_product(const Task &);
 bool run_convolution(const Task &);
-bool run_frame_convolution(const Task &); // where it is fused with the product after it
+bool run_film_convolution(const Task &); // where it is fused with the product after it
 bool run_attention(const Task &);
 bool run_group_norm(const Task &);
 bool run_norm(const Task &); // layer norm and RMS norm

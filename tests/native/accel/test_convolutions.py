@@ -282,61 +282,6 @@ def test_pictures_may_be_strided(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@settings(max_examples=20, deadline=None)
-@given(
-    channels=st.sampled_from([8, 40]),
-    outputs=st.sampled_from([3, 33]),
-    height=st.integers(4, 20),
-    width=st.integers(4, 40),
-    depth=st.sampled_from([1, 3]),
-    kernel=st.sampled_from([1, 3]),
-    stride=st.integers(1, 2),
-    threads=st.integers(1, 8),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_convolution_over_time_of_one_frame(
-    variant: str,
-    channels: int,
-    outputs: int,
-    height: int,
-    width: int,
-    depth: int,
-    kernel: int,
-    stride: int,
-    threads: int,
-    seed: int,
-) -> None:
-    """Padding, im2col of three dimensions and product, as the engine makes it of Wan's decoder."""
-    generator = np.random.default_rng(seed)
-    border = kernel // 2
-    picture = generator.standard_normal((channels, 1, height, width)).astype(np.float32)
-    volume = generator.standard_normal((outputs * channels, depth, kernel, kernel))
-    weights, exact = quantised(volume, "f16")
-    padded = result(channels, depth, height + 2 * border, width + 2 * border)
-    pads = [border, border, border, border, depth - 1, 0, 0, 0]
-    padded.operation("pad", [Tensor(picture)], pads)
-    last_slices = exact.reshape(outputs, channels, depth, kernel, kernel)[:, :, -1]
-    wanted = convolve(picture[:, 0][None], last_slices, (stride, stride), (border, border))
-    rows, columns = wanted.shape[2:]
-    size = channels * depth * kernel * kernel
-    matrix = Tensor(np.zeros((1, rows, columns, size), np.float16), "f16")
-    numbers = [stride, stride, 1, 0, 0, 0, 1, 1, 1, channels]
-    matrix.operation("im2col_3d", [weights, padded], numbers)
-    flat = Tensor(matrix.array.reshape(rows * columns, size), "f16")
-    flat.operation("reshape", [matrix]).viewing(matrix)
-    kernels = Tensor(weights.array.reshape(outputs, size), "f16")
-    kernels.operation("reshape", [weights]).viewing(weights)
-    out = result(outputs, rows * columns).operation("mul_mat", [flat, kernels])
-    computed = compute(variant, [padded, matrix, flat, kernels, out], threads)
-    slices = 2 * outputs * size // depth if depth > 1 else 0
-    fits = 4 * wanted.size + slices <= matrix.array.nbytes
-    assert computed[:2] == [1, int(fits)]
-    if fits:
-        assert computed[4] == 1
-        assert relative_error(out.array.reshape(wanted.shape), wanted) < MOST_ERROR[variant]
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("size", [(9, 11), (32, 32)])
 def test_leaky_relu_joins_the_convolution(variant: str, size: tuple[int, int]) -> None:
     generator = np.random.default_rng(12)
