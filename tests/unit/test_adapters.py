@@ -180,7 +180,7 @@ def test_no_lcm_lora_for_a_family() -> None:
 
 def test_the_list_has_known_ones_and_the_users(adapters: Adapters) -> None:
     names = [lora.name for lora in adapters.known_loras()]
-    assert names[:2] == ["lcm-lora-sdv1-5", "lcm-lora-sdxl"]
+    assert {"lcm-lora-sdv1-5", "lcm-lora-sdxl"} <= set(names[:-3])
     assert names[-3:] == ["ink", "Oil", "chalk"]
 
 
