@@ -44,6 +44,18 @@ class Enlargement:
     """What the upscaler computes: more than comes out when its factor is not the one wanted."""
     memory: int
     """Bytes beside everything else: weights, buffer and pictures."""
+    license: str = "unknown"
+    """Of the upscaler."""
+
+    @property
+    def reason(self) -> str:
+        """What happens, for the plan."""
+        width, height = self.size
+        licence = "" if self.license == "unknown" else f" (licence: {self.license})"
+        return (
+            f"Enlarged to {width}x{height} by {self.upscaler}{licence}, "
+            f"{self.tile_size} pixels of a side at once."
+        )
 
 
 def plan_enlargement(
@@ -88,6 +100,7 @@ def plan_enlargement(
                 tile_size=tile,
                 pixels=pixels,
                 memory=round(weights + kept + buffer),
+                license=model.license,
             )
     needed = round(held + weights + kept + buffer)
     raise NotEnoughMemoryError(

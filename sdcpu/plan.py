@@ -176,7 +176,8 @@ def make_plan(
         _conditions(machine, thread_count, scene, drawn, fitting), **_work_afterwards(second, made)
     )
     seconds = measurements.estimate(conditions)
-    surprises = (*length_reasons, *filled.reasons, *second_reasons, *fitting.reasons)
+    surprises = (*length_reasons, *filled.reasons, *second_reasons)
+    surprises += (*(part.reason for part in made), *fitting.reasons)
     reasons = [*surprises, *([thread_reason] if card is None else []), kernels.reason]
     reasons.append(
         f"At its peak it takes {size_text(memory.peak)} of {size_text(room.size)} {room.name}: "

@@ -24,10 +24,8 @@ def announcement(plan: EnginePlan, *, all_reasons: bool = False) -> list[str]:
         f"{'time ' if plan.seconds_expected is None else ''}{_time(plan)}"
     ]
     if plan.download_size:
-        lines.append(
-            f"to download first: {size_text(plan.download_size)} "
-            f"(licence: {licence_text(plan.model)})"
-        )
+        size, licence = size_text(plan.download_size), _licences(plan)
+        lines.append(f"to download first: {size} (licence: {licence})")
     shown = plan.reasons if all_reasons else plan.surprises
     return lines + [f"- {reason}" for reason in shown]
 
@@ -54,11 +52,21 @@ def plan_fields(plan: EnginePlan) -> list[tuple[str, str]]:
         (
             "",
             f"weights {size_text(memory.weights)}, drawing {size_text(memory.sample)}, "
-            f"decoding {size_text(memory.decode)}",
+            f"decoding {size_text(memory.decode)}"
+            + (f", enlarging {size_text(memory.upscale)}" if memory.upscale else ""),
         ),
         ("time", _time(plan)),
         *(("why", reason) for reason in plan.reasons),
     ]
+
+
+def _licences(plan: EnginePlan) -> str:
+    """The licences of what may have to be downloaded: the model's and the upscaler's."""
+    licences = [] if plan.model.built_in else [licence_text(plan.model)]
+    second = plan.second_pass and plan.second_pass.enlargement
+    if made := plan.enlargement or second:
+        licences.append(f"{made.license} for {made.upscaler}")
+    return ", ".join(licences) or plan.model.license
 
 
 def licence_text(model: Model) -> str:

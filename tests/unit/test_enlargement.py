@@ -1,16 +1,19 @@
 """How an upscaler's work is cut into tiles, by the memory there is."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sdcpu.buffers import MIB
+from sdcpu.cli.plan_text import announcement, plan_fields
 from sdcpu.enlargement import LARGEST_BUFFER, Enlargement, plan_enlargement
 from sdcpu.errors import InvalidRequestError, NotEnoughMemoryError
 from sdcpu.fitting import Room
 from sdcpu.registry import load_registry
 from sdcpu.upscaler_files import find_upscaler
 from sdcpu.weights import read_header
+from tests.unit.test_plan import plan
 from tests.upscalers import write_upscaler
 
 REGISTRY = load_registry(None)
@@ -54,3 +57,15 @@ def test_a_smaller_network_works_twice(tmp_path: Path) -> None:
     once, twice = (plan_enlargement(model, header, (64, 64), scale, room=room) for scale in (2, 4))
     assert (once.pixels, twice.pixels) == (128**2, 128**2 + 256**2)
     assert once.tile_size == 64
+
+
+def test_the_plan_tells_of_the_upscaler_and_its_licence() -> None:
+    assert planned((128, 96)).reason == (
+        "Enlarged to 512x384 by realesrgan-x4plus (licence: BSD-3-Clause), "
+        "128 pixels of a side at once."
+    )
+    made = plan(upscale=4, enlarged_by=find_upscaler(None, REGISTRY))
+    assert made.enlargement is not None
+    assert made.memory_needed > plan().memory_needed
+    assert "BSD-3-Clause for realesrgan-x4plus" in announcement(replace(made, download_size=9))[1]
+    assert any(text.endswith("MB") and "enlarging" in text for _, text in plan_fields(made))

@@ -56,6 +56,7 @@ def plan(
     tuning: Tuning | None = None,
     held: int = 0,
     card: Gpu | None = None,
+    enlarged_by: Model | None = None,
     **request: object,
 ) -> EnginePlan:
     """Plan with SD 1.5 (q8_0, TAESD) on a machine with four cores, unless told otherwise."""
@@ -73,6 +74,7 @@ def plan(
         kernels_built=kernels_built,
         tuning=tuning,
         card=card,
+        upscaler=enlarged_by,
     )
 
 
