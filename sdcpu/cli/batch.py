@@ -25,10 +25,10 @@ from sdcpu.cli.options import (
 )
 from sdcpu.cli.output import print_json, print_note, print_result
 from sdcpu.cli.prompt_options import folders_from, prompt_options, styles_from
-from sdcpu.errors import InvalidRequestError
+from sdcpu.errors import InvalidRequestError, SdcpuError
 
 if TYPE_CHECKING:
-    from sdcpu.batch import Batch, BatchContents, BatchEvent, BatchSummary, LineProgress
+    from sdcpu.batch import Batch, BatchContents, BatchEvent, BatchSummary, BrokenLine, LineProgress
     from sdcpu.cli.progress import Display
     from sdcpu.events import Progress
 
@@ -189,7 +189,7 @@ class _Run:
                             print_result(str(path))
             elif isinstance(event, LineFailed):
                 with display.aside():
-                    print_note(f"line {event.line.number}: {event.error.message}")
+                    print_note(_problem_text(event.line.number, event.error))
             else:
                 self._show(event, display)
         raise AssertionError("a batch ends with its summary")
@@ -227,7 +227,7 @@ class _Run:
 
 def _say_contents(contents: BatchContents, *, keep_going: bool, quiet: bool) -> None:
     for line in contents.broken:
-        print_note(f"line {line.number}: {line.message}" + (f" {line.hint}" if line.hint else ""))
+        print_note(_problem_text(line.number, line))
     more = contents.broken_count - len(contents.broken)
     if more:
         print_note(f"and {more:,} more")
@@ -235,6 +235,10 @@ def _say_contents(contents: BatchContents, *, keep_going: bool, quiet: bool) -> 
         lines = _counted(contents.lines, "line")
         done = f", {contents.done:,} of them done before" if contents.done else ""
         print_note(f"{lines}{done}: {_counted(contents.pictures, 'picture')} to draw")
+
+
+def _problem_text(number: int, problem: BrokenLine | SdcpuError) -> str:
+    return f"line {number}: {problem.message} {problem.hint}".rstrip()
 
 
 def _summary_text(summary: BatchSummary) -> str:

@@ -1,11 +1,13 @@
 """Many pictures with the demo model: each shows what its words ask for."""
 
+import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import sdcpu
+from sdcpu.batch import Batch, LineDone
 from sdcpu.cli.commands import run
 from sdcpu.recipe import read_recipe
 from tests.pictures import describe
@@ -79,3 +81,24 @@ def test_a_grid_shows_its_pictures_where_they_belong(
         shown = [describe(sheet.crop((x, y, x + 128, y + 128)))[:2] for x, y in corners]
     assert shown == [("white", "red"), ("white", "green"), ("black", "red"), ("black", "green")]
     assert read_recipe("grid-4.png")["prompt"] == "a green circle on a black background"
+
+
+def test_a_batch_draws_its_lines_with_any_number_of_workers(tmp_path: Path) -> None:
+    lines = [
+        {"prompt": "a {red|green} circle on a white background", "seed": 3},
+        {"prompt": "a yellow star on a black background", "seed": 3, "output": "star.webp"},
+    ]
+    path = tmp_path / "lines.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    size = {"width": 128, "height": 128}
+    batch = Batch(path, tmp_path, model="demo", defaults=size, workers=2, threads=2)
+    drawn = {event.line.number: event for event in batch.draw() if isinstance(event, LineDone)}
+    shown = []
+    for file in (*drawn[1].files, *drawn[2].files):
+        with Image.open(file) as picture:
+            shown.append(describe(picture)[:2])
+    assert shown == [("white", "red"), ("white", "green"), ("black", "yellow")]
+    with sdcpu.ImageGenerator("demo", threads=2) as generator:
+        alone = generator.generate("a red circle on a white background", seed=3, **size)
+    with Image.open(drawn[1].files[0]) as picture:
+        assert picture.tobytes() == alone.image.tobytes()
