@@ -250,6 +250,11 @@ def _refusal(
     ways_out = []
     if size:
         ways_out.append(f"{size[0]}x{size[1]} pixels would fit")
+    usual = (scene.model.defaults.width, scene.model.defaults.height)
+    tile = replace(smallest, width=usual[0], height=usual[1], encodes=True)
+    larger = smallest.width * smallest.height > math.prod(usual)
+    if larger and not request.tiled and room.holds(scene.memory(tile)):
+        ways_out.append("in tiles it would fit (--tiled)")
     if room.holds(_quantized(scene).memory(smallest)):
         ways_out.append(f"a {SMALLEST_TYPE} file of the model would fit (sdcpu quantize)")
     if room.can_be_raised:

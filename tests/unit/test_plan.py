@@ -196,6 +196,7 @@ def test_a_refusal_has_figures_and_a_way_out() -> None:
     assert error.details["memory_available"] == 2 * GB
     width, height = error.details["largest_width"], error.details["largest_height"]
     assert f"{width}x{height} pixels would fit" in error.hint
+    assert "in tiles it would fit (--tiled)" in error.hint
     assert plan(available=2 * GB, width=width, height=height)
     assert isinstance(width, int)
     with pytest.raises(NotEnoughMemoryError):

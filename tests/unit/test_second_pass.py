@@ -128,7 +128,7 @@ def test_the_plan_says_both_passes() -> None:
 
 
 def test_what_does_not_fit_at_once_is_drawn_in_tiles() -> None:
-    made = plan(hires=2, available=round(2.5 * GB), cache="off")
+    made = plan(hires=2, available=round(2.2 * GB), cache="off")
     assert made.second_pass is not None
     assert (made.second_pass.tile, made.second_pass.tiles) == ((512, 512), 9)
     assert made.request.tiled
