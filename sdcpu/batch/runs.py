@@ -13,6 +13,7 @@ from sdcpu.batch.contents import BatchContents, inspect_lines
 from sdcpu.batch.events import BatchEvent, BatchSummary, LineDone, LineFailed
 from sdcpu.batch.journal import ENDING, Journal
 from sdcpu.batch.lines import BatchLine, BrokenLine, read_requests
+from sdcpu.batch.lock import held_alone
 from sdcpu.batch.worker_counts import MAX_WORKERS, measured_workers, share_of
 from sdcpu.batch.workers import Workers
 from sdcpu.catalog import Catalog
@@ -117,7 +118,7 @@ class Batch:
         began = time.monotonic()
         failed, drawn, pictures = contents.broken_count, 0, 0
         self.folder.mkdir(parents=True, exist_ok=True)
-        with closing(self._opened_journal()) as journal:
+        with held_alone(self.journal_path), closing(self._opened_journal()) as journal:
             pending = self._pending(contents, journal)
             count = self._fitting_workers(contents)
             workers = Workers(count, lambda model: self._generator(model, count))

@@ -166,6 +166,17 @@ def test_a_file_of_somebody_else_is_not_replaced(prompts: Path, settings: Settin
     assert [event.line.number for event in done] == [1, 2, 4]
 
 
+def test_two_at_once_are_refused(prompts: Path, settings: Settings) -> None:
+    out = prompts.parent / "out"
+    with closing(Batch(prompts, out, settings=settings, **OPTIONS).draw()) as events:
+        next(events)
+        with pytest.raises(InvalidRequestError, match="Another sdcpu is drawing"):
+            draw(prompts, settings, resume=True)
+    done, _, summary = draw(prompts, settings, resume=True)
+    assert len(done) + summary.skipped == 3
+    assert [path.name for path in out.glob(".*")] == []
+
+
 def test_a_journal_that_is_none_is_refused(prompts: Path, settings: Settings) -> None:
     out = prompts.parent / "out"
     out.mkdir()
