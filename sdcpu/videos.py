@@ -27,6 +27,8 @@ _ONLY_FOR_PICTURES = {
     "upscale": "an upscaler",
     "hires": "a second pass",
     "tiled": "tiles",
+    "embeddings": "textual inversions",
+    "control_net": "a ControlNet",
     "seamless": "seamless edges",
 }
 
