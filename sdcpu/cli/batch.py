@@ -158,6 +158,8 @@ class _Run:
         self._quiet, self._print_paths = quiet, print_paths
         self._began = time.monotonic()
         self._pictures = 0
+        self._finished_at = 0, self._began
+        """How many pictures were done when the last one was, and when that was."""
         self._announced: set[str] = set()
 
     def follow(self) -> BatchSummary:
@@ -168,21 +170,23 @@ class _Run:
                 open_display(quiet=self._quiet) as display,
                 closing(self._job.draw(self._contents)) as events,
             ):
-                return self._followed(events, display)
+                summary = self._followed(events, display)
         except KeyboardInterrupt:
             print_note("What is drawn is kept; the same command with --resume goes on.")
             raise
+        if not self._quiet:
+            print_note(_summary_text(summary))
+        return summary
 
     def _followed(self, events: Iterator[BatchEvent], display: Display) -> BatchSummary:
         from sdcpu.batch import BatchSummary, LineDone, LineFailed
 
         for event in events:
             if isinstance(event, BatchSummary):
-                if not self._quiet:
-                    print_note(_summary_text(event))
                 return event
             if isinstance(event, LineDone):
                 self._pictures += len(event.files)
+                self._finished_at = self._pictures, time.monotonic()
                 if self._print_paths:
                     with display.aside():
                         for path in event.files:
@@ -213,10 +217,13 @@ class _Run:
 
     def _among_all(self, progress: Progress) -> Progress:
         """Progress counted through all pictures of the batch."""
-        left = None
-        if self._pictures:
-            each = (time.monotonic() - self._began) / self._pictures
-            left = max(0.0, each * (self._contents.pictures - self._pictures))
+        left, done = None, self._pictures + progress.picture - 1
+        if progress.picture > 1 and self._finished_at[0] != done:
+            self._finished_at = done, time.monotonic()
+        if done:
+            each = (self._finished_at[1] - self._began) / done
+            since = time.monotonic() - self._finished_at[1]
+            left = max(0.0, each * (self._contents.pictures - done) - since)
         return replace(
             progress,
             picture=self._pictures + progress.picture,
