@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from importlib.util import find_spec
 from itertools import pairwise
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdcpu.errors import InvalidRequestError
+from sdcpu.inputs import read_picture
 from sdcpu.recipe import MAX_RECIPE_BYTES, read_recipe, recipe_options, save_picture
 from sdcpu.whole_file import written_whole
 
@@ -133,6 +135,21 @@ def read_video_recipe(path: Path) -> dict[str, Any]:
     return recipe
 
 
+def first_frame(path: Path) -> Image:
+    """The first frame of a video file.
+
+    Raises:
+        InvalidRequestError: it cannot be read.
+    """
+    if path.suffix.lower() not in _CODECS:
+        return read_picture(path, "picture to show")
+    with _opened(path) as container:
+        for frame in container.decode(video=0):
+            image: Image = frame.to_image()
+            return image
+    raise InvalidRequestError(f"{path} has no frames.")
+
+
 def _has_pyav() -> bool:
     return find_spec("av") is not None
 
@@ -224,16 +241,23 @@ def _milliseconds(fps: float, count: int, unit: int = 1) -> Iterator[int]:
 
 
 def _comment_of_container(path: Path) -> str:
+    with _opened(path) as container:
+        tags = {name.lower(): str(text) for name, text in container.metadata.items()}
+    return tags.get(_COMMENT, "")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A container to read; what PyAV raises becomes an error of ours."""
     if not _has_pyav():
         raise InvalidRequestError(f"{path} can only be read with PyAV.", hint=_NEEDS_PYAV)
     import av
 
     try:
         with av.open(str(path)) as container:
-            tags = {name.lower(): text for name, text in container.metadata.items()}
+            yield container
     except (av.FFmpegError, OSError, UnicodeDecodeError) as error:
         raise InvalidRequestError(f"{path} is not a video that can be read: {error}.") from error
-    return tags.get(_COMMENT, "")
 
 
 def _comment_of_gif(path: Path) -> str:

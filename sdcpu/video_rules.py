@@ -55,9 +55,11 @@ def with_length(request: ImageRequest, model: Model) -> tuple[ImageRequest, tupl
     family = FAMILIES[model.family]
     fps = family.fps if request.fps is None else request.fps
     if request.frames is None:
-        is_draft = request.quality == "draft"
-        frames = min(DRAFT_FRAMES, family.frames) if is_draft else family.frames
-        return replace(request, frames=frames, fps=fps), ()
+        filled = replace(request, frames=family.frames, fps=fps)
+        if request.quality != "draft" or family.frames <= DRAFT_FRAMES:
+            return filled, ()
+        draft = f"Quality draft: {DRAFT_FRAMES} frames instead of {family.frames}."
+        return replace(filled, frames=DRAFT_FRAMES), (draft,)
     frames = min(MAX_FRAMES, round((request.frames - 1) / FRAMES_OF_A_LATENT) * 4 + 1)
     filled = replace(request, frames=frames, fps=fps)
     if frames == request.frames:

@@ -32,14 +32,14 @@ Examples:
 def show(name: str, as_json: bool) -> None:
     """Show what a model is and where its files are, or a picture of sdcpu and how it was made.
 
-    The picture itself is shown in a terminal with colours.
+    The picture itself, or a video's first frame, is shown in a terminal with colours.
     """
     from sdcpu.recipe import FORMATS
     from sdcpu.video_files import ENDINGS, read_video_recipe
 
     if Path(name).suffix.lower() in (*FORMATS, *ENDINGS):
-        if not as_json and Path(name).suffix.lower() in (*FORMATS, ".gif"):
-            _show_picture(name)
+        if not as_json:
+            _show_picture(Path(name))
         recipe = read_video_recipe(Path(name))
         if as_json:
             print_json(recipe)
@@ -66,18 +66,18 @@ def show(name: str, as_json: bool) -> None:
         print_fields(_model_fields(model, located))
 
 
-def _show_picture(name: str) -> None:
-    """Draw a picture into the terminal; nothing in a pipe, or where there are no colours."""
+def _show_picture(path: Path) -> None:
+    """Draw a picture, or a video's first frame; nothing in a pipe or where there are no colours."""
     if not sys.stdout.isatty():
         return
     from rich.console import Console
 
     from sdcpu.cli.terminal_pictures import TerminalPictures, can_show_pictures
-    from sdcpu.inputs import read_picture
+    from sdcpu.video_files import first_frame
 
     console = Console()
     if can_show_pictures(console):
-        TerminalPictures(console).show(read_picture(name, "picture to show"))
+        TerminalPictures(console).show(first_frame(path))
 
 
 def _model_fields(model: Model, located: Mapping[ModelFile, Path | None]) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from sdcpu.recipe import save_picture
+from sdcpu.video_files import save_video
 
 ASKS_WHAT_IT_IS = b"\x1b[c"
 ASKS_FOR_KITTY = re.compile(rb"\x1b_Gi=(\d+),[^\x1b]*a=q[^\x1b]*\x1b\\")
@@ -107,6 +108,15 @@ def test_the_picture_is_drawn_as_the_terminal_can(
     assert mark in written
     assert absent not in written
     assert b"a red cat" in written.rpartition(mark)[2], "the recipe stands below"
+
+
+def test_a_video_shows_its_first_frame(folder: Path) -> None:
+    frames = [Image.new("RGB", (64, 64), colour) for colour in ("lime", "blue")]
+    save_video(frames, 8, folder / "cat.mp4", {"prompt": "a green cat", "recipe_version": 1})
+    written = shown_in(says_nothing, folder, "cat.mp4")
+    red, green, blue = map(int, re.findall(rb"38;2;(\d+);(\d+);(\d+)", written)[0])
+    assert green > 200 > 50 > max(red, blue)
+    assert b"a green cat" in written
 
 
 def test_a_terminal_that_does_not_tell_its_size(folder: Path) -> None:

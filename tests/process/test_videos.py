@@ -69,7 +69,8 @@ def test_events_come_in_order(generator: ImageGenerator) -> None:
         ({"frames": 17}, 17, ""),
         ({"frames": 16}, 17, "17 frames instead of 16: Wan 2.1 makes 4 frames at a time"),
         ({"frames": 2}, 1, "1 frame instead of 2"),
-        ({"quality": "draft"}, 17, ""),
+        ({"quality": "draft"}, 17, "Quality draft: 17 frames instead of 33."),
+        ({"quality": "draft", "frames": 33}, 33, ""),
     ],
 )
 def test_lengths(

@@ -13,6 +13,7 @@ from sdcpu.errors import InvalidRequestError
 from sdcpu.jobs import request_fields
 from sdcpu.video_files import (
     check_video_output,
+    first_frame,
     read_video_recipe,
     save_video,
     usual_ending,
@@ -140,6 +141,16 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
         with pytest.raises(InvalidRequestError, match=r"already\."):
             check_video_output(tmp_path / name, overwrite=False)
         save_video(frames(), 8, tmp_path / name, None)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
+def test_the_first_frame(name: str, tmp_path: Path) -> None:
+    path = save_video(frames(), 8, tmp_path / name, None)
+    shown = first_frame(path)
+    assert shown.size == (32, 16)
+    colour = shown.getpixel((16, 8))
+    assert isinstance(colour, tuple)
+    assert colour[0] > 230 > 30 > max(colour[1:])
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
