@@ -90,11 +90,11 @@ def write_lcm_lora(path: Path) -> None:
     """Write the change that lets demo-base draw in 4 steps, which makes it the model demo."""
     layers = {layer.name: layer for layer in unet_layers()}
     tensors: dict[str, Array] = {}
-    for name, (up, down, scale) in read_change("lcm").items():
+    for name, change in read_change("lcm").items():
         layer = layers[name.removesuffix(".weight")]
+        up, down = change.scaled()
         kernel = (layer.kernel, layer.kernel) if layer.kind == "convolution" else ()
-        narrow_down = (down * scale).reshape(len(down), -1, *kernel)
-        tensors |= _factors(layer, up, narrow_down, "kohya")
+        tensors |= _factors(layer, up, down.reshape(len(down), -1, *kernel), "kohya")
     write_safetensors(path, tensors)
 
 

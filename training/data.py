@@ -114,9 +114,8 @@ class LatentPool:
         batch: int,
         *,
         sizes: dict[Size, float] | None = None,
-        outlines: bool = False,
     ) -> None:
-        self.autoencoder, self.device, self.outlines = autoencoder, device, outlines
+        self.autoencoder, self.device = autoencoder, device
         self.batch, self.sizes = batch, sizes or SIZES
         drawn_at_once = 512 if device.type == "cuda" else batch
         self._steps_until_old = 4 * drawn_at_once / batch
@@ -132,7 +131,7 @@ class LatentPool:
         """Draw and encode pictures in place of the oldest."""
         drawn = next(self._stream)
         height, width = drawn.size
-        pictures = drawn_pictures(drawn, self.device, outlines=self.outlines)
+        pictures = drawn_pictures(drawn, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, self.device.type == "cuda"):
             latents = self.autoencoder.encode(pictures).float()
         captions = torch.from_numpy(drawn.captions).to(self.device)

@@ -1,4 +1,4 @@
-"""Second stage: the U-Net and its text encoder. Fourth: a style, as a small change to them."""
+"""Second stage: the U-Net and its text encoder."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ import torch
 from torch import Tensor
 
 from training.autoencoder import NAME as AUTOENCODER
-from training.data import LatentPool, Size
+from training.data import LatentPool
 from training.evaluation import glance
-from training.layers import add_adapters
 from training.networks import Autoencoder, Denoiser
 from training.sampling import Schedule
 from training.stage import Stage, load_done
 
-NAME, STYLE_NAME = "denoiser", "style"
-STYLE_RANK = 8
-STYLE_SIZES: dict[Size, float] = {(256, 256): 0.8, (128, 128): 0.2}
+NAME = "denoiser"
 DROPPED = 0.1
 """Share of captions left out: what guidance compares with."""
 
@@ -40,22 +37,6 @@ def train_denoiser(folder: Path, device: torch.device, seconds: float, batch: in
     stage.finish()
 
 
-def train_style(folder: Path, device: torch.device, seconds: float, batch: int) -> None:
-    """Teach the finished model to draw the same things as black outlines on white paper."""
-    model = Denoiser().to(device, memory_format=torch.channels_last)
-    model.requires_grad_(False)
-    changes = add_style(model)
-    autoencoder = trained_autoencoder(folder, device)
-    pool = LatentPool(autoencoder, device, batch, sizes=STYLE_SIZES, outlines=True)
-    load_base(model, folder)
-    stage = Stage(STYLE_NAME, changes, folder, seconds, rate=2e-3, kept=0.99)
-    schedule = Schedule(device)
-    while stage.running():
-        _, latents, rows = pool.sample(0.0)
-        stage.update(noise_loss(model, schedule, latents, rows), len(latents))
-    stage.finish()
-
-
 def noise_loss(model: Denoiser, schedule: Schedule, latents: Tensor, rows: Tensor) -> Tensor:
     """How wrong the predicted noise is, weighted so that no strength of noise rules (min-SNR).
 
@@ -74,13 +55,6 @@ def noise_loss(model: Denoiser, schedule: Schedule, latents: Tensor, rows: Tenso
     error = (predicted.float() - (noisy - alpha * latents) / sigma).square().mean((1, 2, 3))
     ratio = schedule.ratio[time_steps]
     return (ratio.clamp(0.06, 5) / ratio * error).mean()
-
-
-def add_style(model: Denoiser) -> torch.nn.ModuleDict:
-    """Changes where real style adapters have them: the matrices of the U-Net's transformers."""
-    return add_adapters(
-        model.unet, STYLE_RANK, lambda name: "transformer_blocks" in name or ".proj_" in name
-    )
 
 
 def load_base(model: Denoiser, folder: Path) -> None:

@@ -11,10 +11,10 @@ from torch import Tensor
 from training.data import LatentPool, empty_prompt
 from training.denoiser import load_base, trained_autoencoder
 from training.evaluation import glance
-from training.layers import add_adapters
+from training.layers import adaptable_layers, add_adapters
 from training.networks import Denoiser
 from training.sampling import Schedule
-from training.stage import Stage
+from training.stage import Stage, load_done
 
 NAME, RANK = "lcm", 12
 GUIDANCE = 3.5
@@ -53,7 +53,16 @@ def train_distilled(folder: Path, device: torch.device, seconds: float, batch: i
 
 def add_distilled(model: Denoiser) -> torch.nn.ModuleDict:
     """Changes to every matrix of the U-Net but those of the time step."""
-    return add_adapters(model.unet, RANK, lambda name: "time_embed" not in name)
+    return add_adapters(model.unet, lambda name: 0 if "time_embed" in name else RANK)
+
+
+def load_distilled(model: Denoiser, folder: Path) -> None:
+    """Wait for this stage; the whole model of four steps, its change made a part of the weights."""
+    changes = add_distilled(model)
+    load_base(model, folder)
+    load_done(changes, folder, NAME)
+    for _, layer in adaptable_layers(model):
+        layer.keep_change()
 
 
 def _consistency_loss(

@@ -1,9 +1,10 @@
-"""Write the small checkpoint that ships with the package."""
+"""Write the small checkpoint that ships with the package, and the style."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -15,6 +16,7 @@ from training.denoiser import is_stored_in_int8
 from training.distillation import NAME as LCM
 from training.layers import int8_scale
 from training.stage import done_file
+from training.style import NAME as STYLE
 from training.vocabulary import SYNONYMS, WORDS, clip_tokens
 
 UNET, TEXT = "model.diffusion_model.", "cond_stage_model.transformer.text_model."
@@ -23,7 +25,7 @@ UNET, TEXT = "model.diffusion_model.", "cond_stage_model.transformer.text_model.
 def export(folder: Path, file: Path) -> int:
     """Collect what the stages left, as 8-bit numbers with scales; returns the bytes written.
 
-    A stage that is not done gives its running average. The style is left out: it is not good yet.
+    A stage that is not done gives its running average.
     """
     tensors: dict[str, Tensor] = {}
     for name, values in _left_by(folder, AUTOENCODER).items():
@@ -31,8 +33,7 @@ def export(folder: Path, file: Path) -> int:
     for name, values in _left_by(folder, DENOISER).items():
         part, rest = name.split(".", 1)
         tensors |= _stored({"unet": UNET, "text": TEXT}[part] + rest, values)
-    for name, values in _left_by(folder, LCM).items():
-        tensors |= _change(f"{LCM}.{UNET}{name.replace('/', '.')}", values)
+    tensors |= _changes(folder, LCM)
     rows, synonyms = clip_tokens()
     notes = {
         "clip_ids": rows,
@@ -40,9 +41,26 @@ def export(folder: Path, file: Path) -> int:
         "words": WORDS,
         "synonym_words": SYNONYMS,
     }
+    return _save(tensors, notes, file)
+
+
+def export_style(folder: Path, file: Path) -> int:
+    """Write the change that the style is; returns the bytes written."""
+    return _save(_changes(folder, STYLE), {}, file)
+
+
+def _save(tensors: dict[str, Tensor], notes: dict[str, Any], file: Path) -> int:
     metadata = {key: json.dumps(value) for key, value in notes.items()}
     save_file({name: values.contiguous() for name, values in tensors.items()}, file, metadata)
     return file.stat().st_size
+
+
+def _changes(folder: Path, stage: str) -> dict[str, Tensor]:
+    """Both factors of what a stage changes at each layer of the U-Net."""
+    tensors: dict[str, Tensor] = {}
+    for name, values in _left_by(folder, stage).items():
+        tensors |= _change(f"{stage}.{UNET}{name.replace('/', '.')}", values)
+    return tensors
 
 
 def _average_file(folder: Path, stage: str) -> Path:

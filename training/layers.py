@@ -6,7 +6,7 @@ have several segments.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -47,9 +47,9 @@ class LowRank(nn.Module):
         self.up = nn.Parameter(torch.zeros(outputs, rank))
         self.down = nn.Parameter(torch.randn(rank, inputs) * inputs**-0.5)
 
-    def forward(self) -> Tensor:
-        """The change, shaped (outputs, inputs)."""
-        return round_to_int8(self.up) @ round_to_int8(self.down)
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """Both as they are stored: (outputs, rank) and (rank, inputs)."""
+        return round_to_int8(self.up), round_to_int8(self.down)
 
 
 def int8_scale(values: Tensor) -> Tensor:
@@ -64,17 +64,22 @@ def round_to_int8(values: Tensor) -> Tensor:
 
 
 class Adaptable(nn.Module):
-    """A layer whose weight a `LowRank` may change."""
+    """A layer whose weight a `LowRank` may change.
+
+    The change is computed beside the weight: nothing is spent on the gradient of a large weight
+    that is not trained.
+    """
 
     weight: nn.Parameter
     adapter: LowRank | None
 
-    def changed_weight(self) -> Tensor:
-        """The weight with the change."""
-        if self.adapter is None:
-            return self.weight
-        change: Tensor = self.adapter()
-        return self.weight + change.view_as(self.weight)
+    @torch.no_grad()
+    def keep_change(self) -> None:
+        """Make the change a part of the weight; another may follow."""
+        if self.adapter is not None:
+            up, down = self.adapter.factors()
+            self.weight += (up @ down).view_as(self.weight)
+            self.adapter = None
 
 
 class Linear(Adaptable, nn.Linear):
@@ -86,7 +91,11 @@ class Linear(Adaptable, nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape (…, inputs) to (…, outputs)."""
-        return functional.linear(x, self.changed_weight(), self.bias)
+        result = functional.linear(x, self.weight, self.bias)
+        if self.adapter is None:
+            return result
+        up, down = self.adapter.factors()
+        return result + functional.linear(functional.linear(x, down), up)
 
 
 class Convolution(Adaptable, nn.Conv2d):
@@ -108,7 +117,13 @@ class Convolution(Adaptable, nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape (pictures, channels, height, width)."""
-        return functional.conv2d(x, self.changed_weight(), self.bias, self.stride, self.padding)
+        result = functional.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+        if self.adapter is None:
+            return result
+        up, down = self.adapter.factors()
+        down = down.view(-1, *self.weight.shape[1:])
+        inner = functional.conv2d(x, down, None, self.stride, self.padding)
+        return result + functional.conv2d(inner, up[..., None, None])
 
 
 class GroupNorm(nn.Module):
@@ -188,14 +203,29 @@ class LayerNorm(nn.LayerNorm):
             return functional.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
 
 
-def add_adapters(module: nn.Module, rank: int, chosen: Callable[[str], bool]) -> nn.ModuleDict:
-    """Give every adaptable layer whose name is `chosen` a change to learn; returns the changes.
+def add_adapters(module: nn.Module, rank_of: Callable[[str], int]) -> nn.ModuleDict:
+    """Give every adaptable layer a change of the rank for its name to learn, none where that is 0.
 
-    They are named as their layers with "/" in place of ".".
+    Returns the changes, named as their layers with "/" in place of ".".
     """
     changes = nn.ModuleDict()
-    for name, layer in module.named_modules():
-        if isinstance(layer, Adaptable) and chosen(name):
+    for name, layer in adaptable_layers(module):
+        if rank := rank_of(name):
             layer.adapter = LowRank(layer.weight, rank).to(layer.weight.device)
             changes[name.replace(".", "/")] = layer.adapter
     return changes
+
+
+def share_adapters(module: nn.Module, changes: nn.ModuleDict) -> None:
+    """Give the layers of another network of this shape the same changes."""
+    for name, layer in adaptable_layers(module):
+        key = name.replace(".", "/")
+        if key in changes:
+            layer.adapter = changes[key]  # type: ignore[assignment]
+
+
+def adaptable_layers(module: nn.Module) -> Iterator[tuple[str, Adaptable]]:
+    """Every layer that can be changed, and its name."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, Adaptable):
+            yield name, layer

@@ -11,24 +11,25 @@ from pathlib import Path
 
 import torch
 
-from training import autoencoder, denoiser, distillation, layers
+from training import autoencoder, denoiser, distillation, layers, style
 from training.autoencoder import train_autoencoder
 from training.data import drawn_pictures, stream
-from training.denoiser import add_style, load_base, train_denoiser, train_style, trained_autoencoder
+from training.denoiser import load_base, train_denoiser, trained_autoencoder
 from training.distillation import add_distilled, train_distilled
 from training.evaluation import evaluate
-from training.export import export
+from training.export import export, export_style
 from training.networks import Denoiser
 from training.sampling import decode, sample
 from training.sheet import PROMPTS, save_sheet
 from training.stage import done_file, load_done
+from training.style import add_style, train_style
 
 Train = Callable[[Path, torch.device, float, int], None]
 STAGES: dict[str, tuple[Train, float, int]] = {
     autoencoder.NAME: (train_autoencoder, 60.0, 64),
     denoiser.NAME: (train_denoiser, 360.0, 256),
     distillation.NAME: (train_distilled, 60.0, 128),
-    denoiser.STYLE_NAME: (train_style, 15.0, 128),
+    style.NAME: (train_style, 60.0, 4),
 }
 """How each stage is trained, its minutes on two processor cores, its pictures in a step."""
 
@@ -54,8 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     elif options.what == "evaluate":
         evaluate_all(options.folder, device, options.prompts)
     else:
-        size = export(options.folder, options.out)
-        print(f"{options.out}: {size / 1e6:.2f} MB")
+        style_file = options.out.with_name("outline.safetensors")
+        print(f"{options.out}: {export(options.folder, options.out) / 1e6:.2f} MB")
+        print(f"{style_file}: {export_style(options.folder, style_file) / 1e6:.2f} MB")
     return 0
 
 
@@ -132,7 +134,7 @@ def evaluate_all(folder: Path, device: torch.device, prompts: int) -> None:
     """Measure base and distilled model on held-out prompts at several sizes; print and record."""
     coder = trained_autoencoder(folder, device)
     for name, model in _trained(folder, device):
-        if name == denoiser.STYLE_NAME:
+        if name == style.NAME:
             continue
         ways = (
             ((4, 1.0), (8, 1.0)) if name == distillation.NAME else ((20, 3.0), (20, 5.0), (20, 7.0))
@@ -163,7 +165,7 @@ def evaluate_all(folder: Path, device: torch.device, prompts: int) -> None:
 
 def _trained(folder: Path, device: torch.device) -> Iterator[tuple[str, Denoiser]]:
     """What is done so far: the base, four steps, the style."""
-    kinds = {denoiser.NAME: None, distillation.NAME: add_distilled, denoiser.STYLE_NAME: add_style}
+    kinds = {denoiser.NAME: None, distillation.NAME: add_distilled, style.NAME: add_style}
     for name, add in kinds.items():
         if not done_file(folder, name).exists():
             continue

@@ -20,8 +20,8 @@ _LOG_EVERY = 50
 class Stage:
     """Trains the parameters of a module until its seconds are used up.
 
-    The learning rate warms up over 200 steps and falls along a cosine; steps whose gradients are
-    not finite are left out; a running average of the parameters, of which `kept` stays at every
+    The learning rate warms up over `warm_up` steps and falls along a cosine; steps whose gradients
+    are not finite are left out; a running average of the parameters, of which `kept` stays at every
     step, is what `finish` leaves.
     """
 
@@ -33,10 +33,11 @@ class Stage:
         seconds: float,
         *,
         rate: float,
+        warm_up: int = 200,
         kept: float = 0.998,
     ) -> None:
         self.name, self.module, self.folder = name, module, folder
-        self.seconds, self.rate, self.kept = seconds, rate, kept
+        self.seconds, self.rate, self.warm_up, self.kept = seconds, rate, warm_up, kept
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         cuda = self.parameters[0].is_cuda
         self.optimizer = torch.optim.AdamW(
@@ -75,7 +76,7 @@ class Stage:
 
     def update(self, loss: Tensor, samples: int) -> None:
         """One step down the gradient of a loss over so many pictures."""
-        warm = min(1.0, (self.step + 1) / 200)
+        warm = min(1.0, (self.step + 1) / self.warm_up)
         rate = self.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.fraction)))
         for group in self.optimizer.param_groups:
             group["lr"] = rate

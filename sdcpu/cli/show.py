@@ -114,7 +114,7 @@ def _model_fields(model: Model, located: Mapping[ModelFile, Path | None]) -> lis
         if file.quantize:
             fields.append(("", f"made smaller here: {file.quantize}"))
         fields.append(("", str(path) if path else "not here"))
-    if model.built_in:
+    if model.built_in and model.kind == "image":
         from sdcpu.demo import vocabulary
 
         fields += [("knows", f"{kind}: {words}") for kind, words in vocabulary().items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +22,31 @@ _SCALE, _UP, _DOWN = "#scale", ".up", ".down"
 _CHANGES = ("lcm.",)
 
 
+class Change(NamedTuple):
+    """A change to a weight: two factors of whole numbers, shapes (outputs, rank) and (rank, …)."""
+
+    up: Floats
+    down: Floats
+    up_scale: np.float32
+    down_scale: np.float32
+
+    def product(self) -> Floats:
+        """The change itself; sums of products of whole numbers this small are exact."""
+        return (self.up @ self.down) * (self.up_scale * self.down_scale)
+
+    def scaled(self) -> tuple[Floats, Floats]:
+        """Both factors at their true size."""
+        return self.up * self.up_scale, self.down * self.down_scale
+
+
 def read_checkpoint(
     path: Path = CHECKPOINT, *, change: str | None = None
 ) -> tuple[dict[str, Floats], dict[str, Any]]:
     """Return the narrow network's parameters and the notes stored beside them.
 
     Large weights are stored as whole numbers from -127 to 127 with one scale for each row. A
-    `change` ("lcm") is stored as two such factors for each weight; it is added. Sums of products
-    of whole numbers this small are exact, so every machine gets the same bits.
+    `change` ("lcm") is stored as two such factors for each weight; it is added, with the same bits
+    on every machine.
 
     >>> parameters, notes = read_checkpoint()
     >>> parameters["model.diffusion_model.time_embed.0.weight"].shape
@@ -42,30 +59,27 @@ def read_checkpoint(
         if not name.endswith(_SCALE) and not name.startswith(_CHANGES)
     }
     if change is not None:
-        for name, (up, down, scale) in read_change(change, path).items():
-            product = (up @ down).reshape(parameters[name].shape)
-            parameters[name] = parameters[name] + product * scale
+        for name, each in read_change(change, path).items():
+            parameters[name] = parameters[name] + each.product().reshape(parameters[name].shape)
     return parameters, notes
 
 
-def read_change(
-    change: str, path: Path = CHECKPOINT
-) -> dict[str, tuple[Floats, Floats, np.float32]]:
-    """Return both factors of a change to each weight, as whole numbers, and the product's scale.
+def read_change(change: str, path: Path = CHECKPOINT) -> dict[str, Change]:
+    """Return the change to each weight.
 
-    >>> up, down, scale = next(iter(read_change("lcm").values()))
-    >>> up.shape[1] == down.shape[0]
+    >>> first = next(iter(read_change("lcm").values()))
+    >>> first.up.shape[1] == first.down.shape[0]
     True
     """
     stored, _ = _read_tensors(path)
-    factors = {}
+    changes = {}
     for name, up in stored.items():
         if name.startswith(f"{change}.") and name.endswith(_UP):
             weight = name.removeprefix(f"{change}.").removesuffix(_UP) + ".weight"
             other = name.removesuffix(_UP) + _DOWN
-            scale = stored[name + _SCALE][0] * stored[other + _SCALE][0]
-            factors[weight] = (up, stored[other], scale)
-    return factors
+            scales = stored[name + _SCALE][0], stored[other + _SCALE][0]
+            changes[weight] = Change(up, stored[other], *scales)
+    return changes
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, Floats], dict[str, Any]]:

@@ -54,6 +54,12 @@ def _write_tiny_autoencoder(file: Writable) -> None:
     widen.write_tiny_autoencoder(file)
 
 
+def _write_outline(file: Writable) -> None:
+    from sdcpu.demo import lora
+
+    lora.write_lora(file)
+
+
 DEMO_FILES = (
     DemoFile(
         role=FileRole.MODEL,
@@ -94,6 +100,14 @@ DEMO_FILES = (
         sha256="f92c6ea296bc8748ab07123166af39350d2620c930aec7990133955d2c213de8",
         models=("demo", "demo-q4_0", "demo-base", "demo-base-q4_0"),
         write=_write_tiny_autoencoder,
+    ),
+    DemoFile(
+        role=FileRole.LORA,
+        name="demo-outline.safetensors",
+        size=4_624_652,
+        sha256="2aa5552ec1106678dbddcd8c932f98725991a72fee93160f93df1210af262e9e",
+        models=("demo-outline",),
+        write=_write_outline,
     ),
 )
 

@@ -113,7 +113,7 @@ def write_tiny_autoencoder(file: Writable) -> None:
         for name in layer.parameters():
             wide = widen(parameters[f"tae.{name}"], layer)
             tensors[name] = wide.rows[wide.order].astype("<f4")
-    _write_safetensors(file, tensors)
+    write_safetensors(file, tensors)
 
 
 def widen(narrow: Floats, layer: Layer, order: Rows | None = None) -> WideParameter:
@@ -163,6 +163,25 @@ def token_rows(notes: Mapping[str, Any]) -> Rows:
     for token, row in notes["synonyms"]:
         rows[token] = row
     return rows
+
+
+def write_safetensors(
+    file: Writable,
+    tensors: Mapping[str, npt.NDArray[Any]],
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Header and values in f32 or f16: https://github.com/huggingface/safetensors#format."""
+    header: dict[str, dict[str, Any]] = {"__metadata__": dict(notes)} if notes else {}
+    end = 0
+    for name, values in tensors.items():
+        start, end = end, end + values.nbytes
+        kind = f"F{8 * values.itemsize}"
+        header[name] = {"dtype": kind, "shape": values.shape, "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(struct.pack("<Q", len(text)) + text)
+    for values in tensors.values():
+        file.write(values.tobytes())
 
 
 def encoding_of(shape: Sequence[int], layer: Layer, matrices: Encoding = Q8_0) -> Encoding:
@@ -215,20 +234,6 @@ def _encode_q4_0(rows: Floats) -> Bytes:
 
 
 _BLOCKWISE: dict[Encoding, Callable[[Floats], Bytes]] = {Q8_0: _encode_q8_0, Q4_0: _encode_q4_0}
-
-
-def _write_safetensors(file: Writable, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Header and values: https://github.com/huggingface/safetensors#format."""
-    header: dict[str, dict[str, Any]] = {}
-    end = 0
-    for name, values in tensors.items():
-        start, end = end, end + values.nbytes
-        header[name] = {"dtype": "F32", "shape": values.shape, "data_offsets": [start, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    file.write(struct.pack("<Q", len(text)) + text)
-    for values in tensors.values():
-        file.write(values.tobytes())
 
 
 def _gguf_header(tensors: Sequence[tuple[str, Sequence[int], Encoding]]) -> bytes:

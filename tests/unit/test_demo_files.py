@@ -152,7 +152,7 @@ def test_a_wrong_result_is_refused_and_not_kept(stand_in: StandIn, tmp_path: Pat
     assert list((tmp_path / "demo").iterdir()) == []
 
 
-@pytest.mark.parametrize("model", ["demo-q4_0", "demo-base", "demo-base-q4_0"])
+@pytest.mark.parametrize("model", ["demo-q4_0", "demo-base", "demo-base-q4_0", "demo-outline"])
 def test_the_other_models_are_the_pinned_ones_too(model: str) -> None:
     file = next(file for file in DEMO_FILES if file.models == (model,))
     hashing = _Hashing()

@@ -112,7 +112,9 @@ def test_the_first_recommendation_is_for_small_machines() -> None:
     assert len({model.recommended_rank for model in ranked}) == len(ranked)
 
 
-@pytest.mark.parametrize("name", ["demo", "demo-q4_0", "demo-base", "demo-base-q4_0"])
+@pytest.mark.parametrize(
+    "name", ["demo", "demo-q4_0", "demo-base", "demo-base-q4_0", "demo-outline"]
+)
 def test_the_demo_is_the_one_that_is_made(name: str) -> None:
     demo = REGISTRY.find(name)
     assert demo.built_in
