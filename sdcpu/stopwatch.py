@@ -36,7 +36,7 @@ class Stopwatch:
         for stage, seconds in (expected or {}).items():
             self._costs[stage] = seconds if stage == "load" else seconds / pictures
         self._start = self._stage_start = self._last = clock()
-        self._stage = ""
+        self._stage, self._step = "", 0
         self._picture = 1
         self._seconds: dict[str, float] = {}
 
@@ -55,10 +55,11 @@ class Stopwatch:
     def reached(self, stage: str, step: int = 0, steps: int = 0, picture: int = 1) -> float | None:
         """Note that a stage began or a step ended; return the seconds left, None while unknown."""
         now = self._clock()
-        if (stage, picture) != (self._stage, self._picture):
+        # Fewer steps than before: the stage begins again, as when a picture is enlarged twice.
+        if (stage, picture) != (self._stage, self._picture) or step < self._step:
             # With a step already done, it began when the last one ended.
             self._begin(stage, picture, at=self._last if step else now)
-        self._last = now
+        self._last, self._step = now, step
         spent = now - self._stage_start
         if step and steps:
             self._costs[stage] = spent / step * steps

@@ -69,3 +69,15 @@ def test_what_the_first_picture_took_is_expected_of_the_next() -> None:
     clock.now += 3.0
     assert watch.reached("decode", picture=2) == pytest.approx(1.5)
     assert watch.stage_seconds == {"load": 2.0, "text": 1.0, "sample": 12.0, "decode": 1.5}
+
+
+def test_a_stage_that_comes_again_is_counted_anew() -> None:
+    clock = Clock()
+    watch = Stopwatch(pictures=1, to_come=("upscale",), clock=clock)
+    watch.reached("upscale", 0, 4)
+    clock.now += 40.0
+    watch.reached("upscale", 4, 4)
+    watch.reached("upscale", 0, 9)
+    clock.now += 1.0
+    assert watch.reached("upscale", 1, 9) == pytest.approx(8.0)
+    assert watch.stage_seconds == {"upscale": 41.0}
