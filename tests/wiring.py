@@ -127,6 +127,13 @@ WIRINGS = {
             ),
         ),
         Wiring(
+            model="flux2-klein-9b",
+            parts=_transformer(
+                "klein-9b-short", "q4_0", {"llm": ("qwen3-8b-30", "q4_0"), **_BOTH_FLUX2}
+            ),
+            needs=("ref_images",),
+        ),
+        Wiring(
             model="z-image-turbo",
             parts=_transformer("z-image", "q4_0", {"llm": ("qwen3-4b-short", "q4_0"), **_BOTH_16}),
         ),
@@ -166,6 +173,16 @@ WIRINGS = {
                 **_WAN,
             },
             taken_for="wan21",
+        ),
+        Wiring(
+            model="wan22-ti2v-5b",
+            parts=_transformer(
+                "wan2.2-ti2v",
+                "q2_K",
+                {"t5xxl": ("umt5-xxl", "q4_0"), "tiny_decoder": ("taew2.2", "f16")},
+            ),
+            needs=("init_image",),
+            decoders=("tiny",),
         ),
     )
 }

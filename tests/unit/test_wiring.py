@@ -20,7 +20,6 @@ REGISTRY = load_registry(None)
 
 def test_every_family_that_has_a_model_is_drawn_with() -> None:
     too_large = {"wan22_i2v"}  # the engine insists on two models of 14 thousand million values
-    too_large |= {"wan22_ti2v", "flux2_klein_9b"}
     with_model = {m.family for m in REGISTRY.models.values() if m.kind in ("image", "video")}
     assert {family_of(wiring) for wiring in WIRINGS.values()} == with_model - too_large
 
