@@ -30,9 +30,9 @@ def test_a_made_word_draws_what_its_vector_means(demo_folder: Path, tmp_path: Pa
 
         red, without = drawn("red"), drawn("flurb")
         flurb = drawn("flurb", embeddings=files)
+        again = generator.generate(**request_fields(flurb.recipe))  # before others are loaded
         grimp = drawn("Grimp", embeddings=(tmp_path,))
         both = drawn("flurb", "grimp", embeddings=files)
-        again = generator.generate(**request_fields(flurb.recipe))
     assert describe(flurb.image) == ("white", "red", "circle")
     assert describe(grimp.image) == ("white", "green", "circle")
     assert describe(both.image) == ("green", "red", "circle")
