@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.readme import ROOT
+from tests.pages import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="they are bash scripts")
 

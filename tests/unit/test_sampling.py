@@ -15,11 +15,11 @@ from sdcpu.sampling import (
     check_eta,
 )
 from sdcpu.step_cache import choose_cache
-from tests.readme import README
+from tests.pages import ROOT
 
 
 def test_the_readme_has_a_line_for_each() -> None:
-    text = README.read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "sampling.md").read_text(encoding="utf-8")
     for name, use in [*SAMPLER_USES.items(), *SCHEDULER_USES.items()]:
         assert f"| `{name}` | {use} |\n" in text
 

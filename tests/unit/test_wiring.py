@@ -12,7 +12,7 @@ from sdcpu.identification import identify
 from sdcpu.registry import load_registry
 from sdcpu.weights import read_header
 from tests.checkpoints import CHECKPOINTS, write_hollow_checkpoint
-from tests.readme import README
+from tests.pages import ROOT
 from tests.wiring import WIRINGS, Wiring, family_of
 
 REGISTRY = load_registry(None)
@@ -47,5 +47,6 @@ def test_the_parts_are_all_there_and_what_they_are_taken_for(
 
 
 def test_the_table_tells_the_results() -> None:
-    rows = re.findall(r"^\| [^|]+ \| `([^`|]+)` \|.*\| [0-9]+ \|", README.read_text("utf-8"), re.M)
+    page = ROOT / "docs" / "families.md"
+    rows = re.findall(r"^\| [^|]+ \| `([^`|]+)` \|.*\| [0-9]+ \|", page.read_text("utf-8"), re.M)
     assert rows == list(WIRINGS)

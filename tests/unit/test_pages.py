@@ -1,4 +1,4 @@
-"""What README.md says is so; its examples are executed in tests/native/test_readme.py."""
+"""What README.md and docs/ say is so; their examples are executed in tests/native/test_pages.py."""
 
 import ast
 import re
@@ -12,9 +12,10 @@ from sdcpu.cli.commands import COMMANDS, sdcpu
 from sdcpu.registry import load_registry
 from sdcpu.settings import load_settings
 from sdcpu.styles import load_styles
-from tests.readme import README, ROOT, Example, examples
+from tests.pages import PAGES, README, ROOT, Example, examples
 
 TEXT = README.read_text(encoding="utf-8")
+ALL = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 
 @pytest.mark.parametrize("arguments", [a for e in examples("console") for a in e.own_commands])
@@ -32,25 +33,31 @@ def test_commands_and_options_exist(
         assert command.make_context(name, rest).params
 
 
-@pytest.mark.parametrize("example", examples("python"), ids=lambda e: f"line {e.line}")
+@pytest.mark.parametrize("example", examples("python"), ids=lambda e: e.place)
 def test_python_examples_are_python(example: Example) -> None:
     ast.parse(example.text)
 
 
 def test_scripts_exist() -> None:
-    named = set(re.findall(r"scripts/(\w+)", TEXT)) - {"benchmarks"}
+    named = set(re.findall(r"scripts/(\w+)", ALL)) - {"benchmarks"}
     assert named >= {"run", "test", "check", "bench"}
     assert {name for name in named if not (ROOT / "scripts" / name).is_file()} == set()
 
 
-def test_linked_files_exist() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", TEXT) if "://" not in link]
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_linked_files_exist(page: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    files = [page.parent / link for link in links if "://" not in link]
+    assert [str(file) for file in files if not file.exists()] == []
+
+
+def test_every_page_is_linked() -> None:
+    for page in PAGES[1:]:
+        assert f"](docs/{page.name})" in TEXT
 
 
 def test_the_configuration_is_accepted(tmp_path: Path) -> None:
-    _, _, example = examples("toml")
+    _, example = examples("toml", README)
     config = tmp_path / "config.toml"
     config.write_text(example.text, encoding="utf-8")
     settings = load_settings({"SDCPU_CONFIG": str(config)})
@@ -62,7 +69,7 @@ def test_the_configuration_is_accepted(tmp_path: Path) -> None:
 
 
 def test_the_models_file_is_accepted(tmp_path: Path) -> None:
-    _, example, _ = examples("toml")
+    example, _ = examples("toml", README)
     own = tmp_path / "models.toml"
     own.write_text(example.text, encoding="utf-8")
     registry = load_registry(own)
@@ -71,7 +78,7 @@ def test_the_models_file_is_accepted(tmp_path: Path) -> None:
 
 
 def test_the_styles_file_is_accepted(tmp_path: Path) -> None:
-    example, _, _ = examples("toml")
+    (example,) = examples("toml", ROOT / "docs" / "many-pictures.md")
     own = tmp_path / "styles.toml"
     own.write_text(example.text, encoding="utf-8")
     assert load_styles(own)["at-sea"].around("a cat").startswith("a cat, by the sea")
@@ -79,7 +86,7 @@ def test_the_styles_file_is_accepted(tmp_path: Path) -> None:
 
 def test_environment_variables_are_the_real_ones() -> None:
     source = (ROOT / "sdcpu" / "settings.py").read_text(encoding="utf-8")
-    named = set(re.findall(r"\b(?:SDCPU|HF)_[A-Z_]+\b", TEXT))
+    named = set(re.findall(r"\b(?:SDCPU|HF)_[A-Z_]+\b", ALL))
     assert named
     assert {name for name in named if name not in source} == set()
 
@@ -104,4 +111,4 @@ def test_the_tree_names_every_module() -> None:
 
 
 def test_the_commands_are_all_mentioned() -> None:
-    assert {name for name in COMMANDS if f"sdcpu {name}" not in TEXT} == set()
+    assert {name for name in COMMANDS if f"sdcpu {name}" not in ALL} == set()

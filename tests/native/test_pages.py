@@ -1,4 +1,4 @@
-"""The examples of README.md do what they say, with the model that ships with the package."""
+"""The examples of README.md and docs/ do what they say, with the demo model."""
 
 import os
 import shlex
@@ -10,28 +10,29 @@ from pathlib import Path
 import pytest
 
 from sdcpu import expand_prompt
-from tests.readme import Example, examples
+from tests.pages import PAGES, Example, examples
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the examples run one after the other: later ones use what earlier ones made."""
-    path = tmp_path_factory.mktemp("readme")
-    (table,) = examples("csv")
-    (path / "prompts.csv").write_text(table.text, encoding="utf-8")
-    return path
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
+    """Where a page's examples run one after the other: later ones use what earlier ones made."""
+    made = {page: tmp_path_factory.mktemp(page.stem) for page in PAGES}
+    for table in examples("csv"):
+        (made[table.page] / "prompts.csv").write_text(table.text, encoding="utf-8")
+    return made
 
 
 @pytest.fixture(scope="module")
-def environment(demo_folder: Path, folder: Path) -> dict[str, str]:
+def environment(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A person's environment, offline, with nothing but the demo model."""
+    own = tmp_path_factory.mktemp("own")
     return {
         **os.environ,
         "SDCPU_CACHE": str(demo_folder),
-        "SDCPU_STATE": str(folder / "state"),
-        "SDCPU_CONFIG": str(folder / "no-config.toml"),
+        "SDCPU_STATE": str(own / "state"),
+        "SDCPU_CONFIG": str(own / "no-config.toml"),
         "SDCPU_OFFLINE": "1",
     }
 
@@ -52,15 +53,18 @@ def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> str:
 
 
 COMMANDS = [
-    pytest.param(arguments, id=shlex.join(arguments)[:60])
+    pytest.param(example.page, arguments, id=shlex.join(arguments)[:60])
     for example in examples("console")
     if example.executed
     for arguments in example.own_commands
 ]
 
 
-@pytest.mark.parametrize("arguments", COMMANDS)
-def test_command(arguments: list[str], folder: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize(("page", "arguments"), COMMANDS)
+def test_command(
+    page: Path, arguments: list[str], folders: dict[Path, Path], environment: dict[str, str]
+) -> None:
+    folder = folders[page]
     printed = run(["-m", "sdcpu", *arguments], folder, environment)
     if arguments[0] == "generate":
         options = dict(pairwise(arguments))
@@ -72,6 +76,6 @@ def test_command(arguments: list[str], folder: Path, environment: dict[str, str]
         assert all((folder / path).stat().st_size > 1000 for path in paths)
 
 
-@pytest.mark.parametrize("example", examples("python"), ids=lambda e: f"line {e.line}")
-def test_python(example: Example, folder: Path, environment: dict[str, str]) -> None:
-    run(["-c", example.text], folder, environment)
+@pytest.mark.parametrize("example", examples("python"), ids=lambda e: e.place)
+def test_python(example: Example, folders: dict[Path, Path], environment: dict[str, str]) -> None:
+    run(["-c", example.text], folders[example.page], environment)

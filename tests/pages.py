@@ -1,4 +1,4 @@
-"""The examples of README.md, taken apart."""
+"""README.md and the pages of docs/: their examples, taken apart."""
 
 import re
 import shlex
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
 
 _BLOCK = re.compile(
     r"(?:<!-- (?P<note>.*?) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.M | re.S
@@ -20,6 +21,7 @@ class Example(NamedTuple):
     kind: str
     """"python", "console", …"""
     text: str
+    page: Path
     line: int
     executed: bool
     """Whether it can be run here: False where a comment above it says that it needs a hub."""
@@ -34,17 +36,24 @@ class Example(NamedTuple):
         """The arguments of each call of sdcpu."""
         return [arguments for name, *arguments in map(shlex.split, self.commands) if name in _OURS]
 
+    @property
+    def place(self) -> str:
+        """Page and line, for the names of tests."""
+        return f"{self.page.stem} {self.line}"
 
-def examples(kind: str) -> list[Example]:
-    """All blocks of a kind, in the order of the page: later ones may use what earlier ones made."""
-    text = README.read_text(encoding="utf-8")
+
+def examples(kind: str, *pages: Path) -> list[Example]:
+    """All blocks of a kind on these pages, or on all, in their order."""
     return [
         Example(
             kind=block["kind"],
             text=block["text"],
+            page=page,
             line=text[: block.start("text")].count("\n") + 1,
             executed="needs a hub" not in (block["note"] or ""),
         )
+        for page in pages or PAGES
+        for text in [page.read_text(encoding="utf-8")]
         for block in _BLOCK.finditer(text)
         if block["kind"] == kind
     ]
