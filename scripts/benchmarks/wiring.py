@@ -1,8 +1,8 @@
 """Every family from its entry to a picture, with made checkpoints: seconds and peak memory.
 
 Prints the rows of the table in docs/families.md. Two steps at 128x128 with the tiny decoder, then
-two with the full one; loading is in the seconds, twice. Checkpoints are deleted as soon as no later row
-needs them.
+two with the full one; loading is in the seconds, twice. Checkpoints are deleted as soon as no later
+row needs them.
 """
 
 from __future__ import annotations

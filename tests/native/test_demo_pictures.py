@@ -77,6 +77,7 @@ def picture(engine: EngineProcess, settings: GenerateSettings) -> Image.Image:
         ("a splendid green triangle on white", ("white", "green", "triangle")),  # an unknown word
     ],
 )
+@pytest.mark.proves("text to picture", "sd1_tiny")
 def test_a_picture_shows_what_was_asked_for(
     engine: EngineProcess, prompt: str, shown: Described
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_picture_is_what_the_narrow_network_computes(engine: EngineProcess, pr
     assert psnr(draw(engine, prompt, seed=5), reference) < SAME_PICTURE - 10
 
 
+@pytest.mark.proves("negative prompt", "sd1_tiny")
 def test_the_base_model_draws_with_guidance_and_minds_a_negative_prompt(
     base: EngineProcess,
 ) -> None:

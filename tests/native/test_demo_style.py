@@ -35,6 +35,7 @@ def drawing(
         yield engine, FOUR_STEPS if request.param == "demo" else GUIDED
 
 
+@pytest.mark.proves("LoRA", "sd1_tiny")
 def test_the_style_draws_thin_dark_lines_on_white_paper_and_half_of_it_lies_between(
     drawing: tuple[EngineProcess, GenerateSettings], demo_folder: Path
 ) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from sdcpu.generator import ImageGenerator
 from sdcpu.jobs import request_fields
 from sdcpu.settings import load_settings
@@ -12,6 +14,7 @@ from tests.pictures import describe, psnr
 SIZE = {"seed": 3, "width": 128, "height": 128}
 
 
+@pytest.mark.proves("textual inversion", "sd1_tiny")
 def test_a_made_word_draws_what_its_vector_means(demo_folder: Path, tmp_path: Path) -> None:
     write_embedding(tmp_path / "flurb.safetensors", "red")
     write_embedding(tmp_path / "grimp.safetensors", "green", kind="f2")

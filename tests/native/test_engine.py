@@ -123,6 +123,7 @@ def test_the_picture_shows_what_the_prompt_says(engine: EngineProcess) -> None:
     assert finished.stage_seconds["sample"] > finished.stage_seconds["text"] > 0
 
 
+@pytest.mark.proves("preview", "sd1_tiny")
 def test_previews_by_the_tiny_decoder_end_with_the_picture(engine: EngineProcess) -> None:
     events = draw(engine, replace(CIRCLE, preview="tae", steps=2))
     previews = [event.pixels.data for event in events if isinstance(event, Previewed)]
@@ -145,6 +146,7 @@ def test_tiles_are_told_and_look_the_same(engine: EngineProcess) -> None:
     assert difference(whole, pictures(events)[0]) < 8
 
 
+@pytest.mark.proves("several pictures at once", "sd1_tiny")
 def test_pictures_in_a_row_are_those_of_their_seeds(engine: EngineProcess) -> None:
     events = draw(engine, replace(SMALL, count=3))
     drawn = [event for event in events if isinstance(event, Drawn)]

@@ -126,6 +126,7 @@ def test_a_lora_on_a_quantised_model(demo: ImageGenerator) -> None:
     check_recolouring(demo)
 
 
+@pytest.mark.proves("LoRA", "sd1_tiny")
 def test_a_lora_on_an_f16_model(
     settings: Settings, demo_files: dict[FileRole, Path], tmp_path: Path
 ) -> None:
@@ -233,6 +234,7 @@ def test_a_tag_in_the_prompt_is_the_same_and_the_recipe_repeats_it(
     assert again.image.tobytes() == tagged.image.tobytes()
 
 
+@pytest.mark.proves("LCM-LoRA", "sd1_tiny")
 def test_an_lcm_lora_makes_four_steps_enough(settings: Settings, demo: ImageGenerator) -> None:
     wanted = demo.generate(PROMPT, **SIZE).image
     with ImageGenerator("demo-base", settings=settings) as base:

@@ -21,6 +21,7 @@ def _nothing_but_the_demo_model(
     monkeypatch.setenv("SDCPU_STATE", str(tmp_path_factory.mktemp("state")))
 
 
+@pytest.mark.proves("alternatives in prompts", "sd1_tiny")
 def test_alternatives_show_in_the_pictures() -> None:
     prompts = sdcpu.expand_prompt("a {red|green} circle on a {white|black} background")
     requests = [{"prompt": prompt, "width": 128, "height": 128, "seed": 3} for prompt in prompts]
@@ -40,6 +41,7 @@ def test_alternatives_show_in_the_pictures() -> None:
     assert {event.picture for event in progress if event.stage == "load"} == {1}
 
 
+@pytest.mark.proves("styles", "sd1_tiny")
 def test_a_style_shows_and_is_repeated_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +68,7 @@ def test_a_style_shows_and_is_repeated_once(
     assert read_recipe("other.png")["prompt"] == "a red circle, on white"
 
 
+@pytest.mark.proves("grid", "sd1_tiny")
 def test_a_grid_shows_its_pictures_where_they_belong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +86,7 @@ def test_a_grid_shows_its_pictures_where_they_belong(
     assert read_recipe("grid-4.png")["prompt"] == "a green circle on a black background"
 
 
+@pytest.mark.proves("batch", "sd1_tiny")
 def test_a_batch_draws_its_lines_with_any_number_of_workers(tmp_path: Path) -> None:
     lines = [
         {"prompt": "a {red|green} circle on a white background", "seed": 3},

@@ -57,6 +57,7 @@ def draw(engine: EngineProcess, settings: GenerateSettings) -> Image.Image:
     return Image.frombytes("RGB", (pixels.width, pixels.height), pixels.data)
 
 
+@pytest.mark.proves("samplers and noise levels", "sd1_tiny")
 def test_the_scheduler_s_own_noise_levels_give_the_same_picture(engine: EngineProcess) -> None:
     euler = replace(FOREST, sampler="euler")
     # What the discrete scheduler takes for four steps of Stable Diffusion 1.5's noise.
@@ -74,6 +75,7 @@ def test_without_fresh_noise_an_ancestral_sampler_is_the_plain_one(engine: Engin
 
 
 @pytest.mark.parametrize("cache", ["ucache", "spectrum"])
+@pytest.mark.proves("step cache", "sd1_tiny")
 def test_a_cache_skips_steps_and_hardly_changes_the_picture(
     engine: EngineProcess, cache: str
 ) -> None:
@@ -89,6 +91,7 @@ def test_a_cache_skips_steps_and_hardly_changes_the_picture(
 @pytest.mark.parametrize(
     ("seamless", "across", "down"), [("none", 1, 1), ("x", 0, 1), ("y", 1, 0), ("both", 0, 0)]
 )
+@pytest.mark.proves("seamless edges", "sd1_tiny")
 def test_edges_fit_together(
     process: EngineProcess, load: LoadSettings, seamless: str, across: int, down: int
 ) -> None:

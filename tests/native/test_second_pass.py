@@ -38,6 +38,7 @@ def sharpness(image: Image.Image) -> float:
     return float(np.percentile(np.abs(np.diff(red, axis=1)), 99))
 
 
+@pytest.mark.proves("hires fix", "sd1_tiny")
 def test_hires_keeps_the_composition_and_sharpens_the_edges(
     generator: sdcpu.ImageGenerator,
 ) -> None:
@@ -58,6 +59,7 @@ def test_hires_keeps_the_composition_and_sharpens_the_edges(
     assert again.image.tobytes() == second.image.tobytes()
 
 
+@pytest.mark.proves("upscaling by tiles", "sd1_tiny")
 def test_tiles_leave_no_seam(generator: sdcpu.ImageGenerator) -> None:
     asked: dict[str, Any] = {"prompt": "trees in a forest", "seed": 3, "hires": 2, "tiled": True}
     events = list(generator.stream(**asked))

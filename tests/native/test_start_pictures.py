@@ -32,6 +32,7 @@ def difference(one: Image.Image, other: Image.Image) -> float:
     )
 
 
+@pytest.mark.proves("inpainting", "sd1_tiny")
 def test_outside_the_mask_every_pixel_stays(generator: ImageGenerator, circle: Image.Image) -> None:
     mask = Image.new("L", circle.size, 0)
     mask.paste(255, (0, 0, 64, 128))
@@ -60,6 +61,7 @@ def test_the_transparent_part_of_a_picture_is_its_mask(
     assert made.crop(kept).tobytes() == circle.crop(kept).tobytes()
 
 
+@pytest.mark.proves("outpainting", "sd1_tiny")
 def test_an_extension_continues_the_picture(generator: ImageGenerator, circle: Image.Image) -> None:
     made = generator.generate(CIRCLE, init_image=circle, extension=(60, 0, 0, 30), seed=5)
     assert (made.width, made.height) == (188, 158)
@@ -80,6 +82,7 @@ def test_the_result_has_the_size_and_the_look_of_the_picture(
     assert describe(made.image).colour == "green"
 
 
+@pytest.mark.proves("img2img", "sd1_tiny")
 def test_a_low_strength_keeps_the_size_of_things_and_a_high_one_forgets_it(
     generator: ImageGenerator,
 ) -> None:
@@ -99,6 +102,7 @@ def test_a_low_strength_keeps_the_size_of_things_and_a_high_one_forgets_it(
     ("fit", "size", "share"),
     [("crop", (128, 128), 1), ("pad", (128, 128), 4), ("fit", (128, 64), 4)],
 )
+@pytest.mark.proves("pictures of any size and shape", "sd1_tiny")
 def test_the_size_asked_for_is_made_of_the_middle_or_of_all(
     generator: ImageGenerator,
     circle: Image.Image,

@@ -126,6 +126,7 @@ def test_what_is_no_upscaler_is_named(tmp_path: Path, photo: Image.Image) -> Non
         sdcpu.upscale(photo, "demo")
 
 
+@pytest.mark.proves("upscaling (ESRGAN)", "sd1_tiny")
 def test_a_drawn_picture_is_enlarged_in_the_same_process(
     tmp_path: Path, settings: Settings, demo_folder: Path
 ) -> None:

@@ -13,6 +13,7 @@ from tests.pictures import draw_shape
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
+@pytest.mark.proves("ControlNet", "sd1")
 def test_the_control_picture_leads_as_strongly_as_it_should(tmp_path: Path) -> None:
     model, control_net = tmp_path / "sd15.gguf", tmp_path / "control.safetensors"
     write_checkpoint(model, CHECKPOINTS["sd15"].shapes(), "q8_0")
