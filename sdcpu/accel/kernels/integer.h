@@ -7,51 +7,30 @@ namespace sdcpu::SDCPU_VARIANT {
 
 constexpr int quant_block = 32;
 
-template <int type> constexpr size_t weight_block_bytes = type == type_q8_0 ? 34 : 18;
-
-// The rows of a tile: quantised values and scales, `depth` bytes and `blocks` floats apart.
-struct QuantisedRows {
-    const uint8_t *values;
-    const float *scales;
-    size_t values_stride, scales_stride;
+// What a block of 32 quantised weights is; the quants q have at most 8 bits and a sign.
+enum class Scaling {
+    plain,  // scale * q
+    least,  // scale * q + least
+    halves, // scale * q, where elements 16-31 have another scale than 0-15
 };
 
-// Stores the results of a tile, and what is added to them.
-template <int row_count, int vectors>
-SDCPU_INLINE void store_results(const Vector (&results)[row_count][vectors], float *out, size_t out_stride, int lanes,
-                                const Finish &finish) {
-#pragma GCC unroll 8
-    for (int r = 0; r < row_count; r++)
-        for (int j = 0; j < vectors; j++) {
-            const int n = lanes - j * width;
-            float *place = out + r * out_stride + j * width;
-            Vector x = results[r][j];
-            if (finish.accumulate) x = x + load_first(place, n);
-            if (finish.lane_bias) x = x + load_first(finish.lane_bias + j * width, n);
-            if (finish.residual) x = x + load_first(finish.residual + r * finish.residual_stride + j * width, n);
-            store_first(place, x, n);
-        }
-}
+// A block of 32 elements of the rows of a tile: inputs, quantised to -127 … 127.
+struct RowBlock {
+    uint8_t quants[tile_rows * quant_block]; // as the instructions want them (integer_....h)
+    float scales[tile_rows];
+    float sums[tile_rows]; // of the inputs as they are quantised, scaled; only where weights have a least value
+};
 
-// The 32 signed weights of a block.
-template <int type> SDCPU_INLINE void unpack_weights(const char *block, int8_t *weights) {
-    if constexpr (type == type_q8_0) {
-        std::memcpy(weights, block + 2, quant_block);
-    } else {
-        const auto *nibbles = reinterpret_cast<const uint8_t *>(block) + 2;
-        for (int i = 0; i < quant_block / 2; i++) {
-            weights[i] = static_cast<int8_t>((nibbles[i] & 15) - 8);
-            weights[quant_block / 2 + i] = static_cast<int8_t>((nibbles[i] >> 4) - 8);
-        }
+// Memory that is wanted soon: `rows` rows, of which a tile asks for `step` bytes with every block.
+struct Ahead {
+    const char *data;
+    size_t stride;
+    int rows, step;
+
+    void prefetch(int block) const {
+        for (int i = 0; i < rows; i++)
+            __builtin_prefetch(data + static_cast<size_t>(i) * stride + block * step, 0, 2);
     }
-}
-
-// Spreads the weights of a block: pieces of `piece_bytes` elements, `lanes` pieces apart.
-template <int type, int piece_bytes, int lanes> SDCPU_INLINE void spread_weights(const char *block, char *out) {
-    int8_t weights[quant_block];
-    unpack_weights<type>(block, weights);
-#pragma GCC unroll 8
-    for (int i = 0; i < quant_block; i += piece_bytes) std::memcpy(out + i * lanes, weights + i, piece_bytes);
-}
+};
 
 } // namespace sdcpu::SDCPU_VARIANT

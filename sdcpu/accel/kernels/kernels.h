@@ -96,14 +96,15 @@ enum class Winograd {
     shared_tiles,   // the tiles are transformed first, then the threads share the output channels
 };
 
-// Products of 8-bit integers for q8_0 and q4_0 weights: the activations are quantised in blocks of 32.
+// Products of quantised weights, whose quants stay integers: the activations are quantised in blocks of 32.
 struct IntegerKernels {
     int panel_lanes; // lanes that are packed together
-    int tile_rows;   // rows that are computed together
+    int tile_rows;   // rows that are quantised, and computed, together
+    bool (*multiplies)(int weight_type);
     int (*block_panels)(int64_t depth);
     size_t (*quantised_size)(int64_t rows, int64_t depth);
-    void (*quantise)(const Rows &rows, Range range, int64_t row_count, int64_t depth, uint8_t *quantised);
-    void (*product)(const Product &, const uint8_t *quantised, Range lanes, Range rows);
+    void (*quantise)(const Product &, Range groups, void *quantised); // groups of tile_rows rows
+    void (*product)(const Product &, const void *quantised, Range lanes, Range rows);
 };
 
 struct Kernels {

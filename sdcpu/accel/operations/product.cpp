@@ -116,18 +116,16 @@ constexpr float most_quantisation_error = 0.05f;
 bool suits_integers(const Task &task, const Batch &batch) {
     const Product &p = batch.shape;
     return task.kernels.integer && batch.inner * batch.outer == 1 &&
-           (p.lanes.type == type_q8_0 || p.lanes.type == type_q4_0) && p.rows.type == type_f32 && p.depth % 32 == 0 &&
+           task.kernels.integer->multiplies(p.lanes.type) && p.rows.type == type_f32 && p.depth % 32 == 0 &&
            p.row_count >= least_integer_rows &&
            !(quantisation_error(task.kernels, batch.at(task, 0)) > most_quantisation_error);
 }
 
 void run_integer_product(const Task &task, const Product &product) {
     const IntegerKernels &kernels = *task.kernels.integer;
-    auto *quantised =
-        static_cast<uint8_t *>(task.team.shared_memory(kernels.quantised_size(product.row_count, product.depth)));
-    Share rows = task.team.share(product.row_count, 4);
-    for (Range range; rows.take(range);)
-        kernels.quantise(product.rows, range, product.row_count, product.depth, quantised);
+    void *quantised = task.team.shared_memory(kernels.quantised_size(product.row_count, product.depth));
+    Share groups = task.team.share((product.row_count + kernels.tile_rows - 1) / kernels.tile_rows);
+    for (Range range; groups.take(range);) kernels.quantise(product, range, quantised);
     task.team.wait();
     const Grid grid = cut(1, product.lane_count, product.row_count, task.team.count, kernels.panel_lanes,
                           kernels.block_panels(product.depth), kernels.tile_rows);

@@ -53,13 +53,25 @@ class Case:
     """Along this axis lie the values of a vector, such as a token or a pixel."""
     sensitivity: float = 1.0
     """By how much the operation makes errors of its operands larger."""
+    rounding: Array | None = None
+    """How far each value is off, as a standard deviation, when its operands have 8 bits."""
+
+    @property
+    def rounding_errors(self) -> Array:
+        """What rounding to 8 bits does to each vector, as a part of its length."""
+        assert self.rounding is not None
+        return self._of_length(np.sqrt((self.rounding**2).sum(self.axis)))
 
     def errors(self, got: Array) -> Array:
         """The error of each vector as a part of its length; infinite where it is not finite."""
-        length = np.sqrt((self.size**2).sum(self.axis))
         with np.errstate(invalid="ignore", over="ignore"):
             error = np.sqrt(((got.astype(np.float64) - self.wanted) ** 2).sum(self.axis))
-        return np.where(np.isfinite(error), error / np.maximum(length, 1e-30), np.inf).ravel()
+        return np.where(np.isfinite(error).ravel(), self._of_length(error), np.inf)
+
+    def _of_length(self, error: Array) -> Array:
+        length = np.sqrt((self.size**2).sum(self.axis))
+        parts: Array = (error / np.maximum(length, 1e-30)).ravel()
+        return parts
 
 
 def draw_values(draw: Draw, shape: tuple[int, ...], *, channel_axis: int) -> Array:
@@ -123,7 +135,7 @@ def _finished(draw: Draw, graph: Graph, case: Case, channels: int, dimension: in
         residual = generator.standard_normal(wanted.shape).astype(np.float32)
         output, wanted = graph.do("add", output, graph.leaf(residual)), wanted + residual
     size = np.hypot(case.size, wanted - case.wanted)
-    return Case(output, wanted, size, case.axis, case.sensitivity)
+    return Case(output, wanted, size, case.axis, case.sensitivity, case.rounding)
 
 
 def product(kind: str) -> Callable[[Graph, Draw], Case]:
@@ -141,10 +153,19 @@ def product(kind: str) -> Callable[[Graph, Draw], Case]:
         output = graph.do("mul_mat", weight_leaf, dense(draw, graph, inputs))
         exact = exact.repeat(share, 1).swapaxes(-1, -2)
         values = inputs.astype(np.float64)
-        case = Case(output, values @ exact, np.sqrt(values**2 @ exact**2), 3)
+        rounding = np.sqrt(_rounding(values) ** 2 @ exact**2)
+        case = Case(output, values @ exact, np.sqrt(values**2 @ exact**2), 3, 1.0, rounding)
         return _finished(draw, graph, case, lanes, 0)
 
     return make
+
+
+def _rounding(values: Array) -> Array:
+    """The standard deviation of values in 8 bits: a step is 1/127 of the largest of 32."""
+    padded = np.pad(np.abs(values), [*[(0, 0)] * 3, (0, -values.shape[-1] % 32)])
+    largest = padded.reshape(*values.shape[:-1], -1, 32).max(-1).repeat(32, -1)
+    deviation: Array = largest[..., : values.shape[-1]] / 127 / math.sqrt(12)
+    return deviation
 
 
 def convolution(graph: Graph, draw: Draw) -> Case:

@@ -30,13 +30,15 @@ BLOCKS = {
     "q5_k": 256,
     "q6_k": 256,
 }
+INTEGERS = ("q8_0", "q4_0", "q4_k", "q5_k", "q6_k")
+"""Types whose quants stay integers where activations are quantised."""
 
 
 def most_error(variant: str, kind: str, weights: Array, inputs: Array) -> npt.NDArray[np.float64]:
     """The largest error that rounding can cause: operands to bf16 or int8, sums to floats."""
     products: npt.NDArray[np.float64] = np.abs(inputs) @ np.abs(weights).swapaxes(-1, -2)
     sums: npt.NDArray[np.float64] = (weights.shape[-1] + 8) * 2.0**-24 * products
-    if variant.endswith("int8") and kind in ("q8_0", "q4_0") and weights.shape[-1] % 32 == 0:
+    if variant.endswith("int8") and kind in INTEGERS and weights.shape[-1] % 32 == 0:
         blocks = inputs.reshape(*inputs.shape[:-1], -1, 32)
         largest = np.repeat(np.abs(blocks).max(-1), 32, -1)
         steps = largest / 254 * 1.001
@@ -86,22 +88,23 @@ def test_product_is_exact_to_rounding(
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_deep_products_are_summed_in_blocks(variant: str) -> None:
+@pytest.mark.parametrize("kind", INTEGERS)
+def test_deep_products_are_summed_in_blocks(variant: str, kind: str) -> None:
     generator = np.random.default_rng(1)
-    weights, exact = quantised(generator.standard_normal((70, 5120)), "q8_0")
+    weights, exact = quantised(generator.standard_normal((70, 5120)), kind)
     inputs = with_outliers(generator, (33, 5120), 100.0)
     out = result(33, 70).operation("mul_mat", [weights, Tensor(inputs)])
     assert compute(variant, [out], 2) == [1]
     error = np.abs(out.array - inputs.astype(np.float64) @ exact.T)
-    assert (error <= most_error(variant, "q8_0", exact, inputs)).all()
+    assert (error <= most_error(variant, kind, exact, inputs)).all()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("kind", ["f32", "f16", "q8_0"])
+@pytest.mark.parametrize("kind", ["f32", "f16", "q8_0", "q4_k", "q6_k"])
 def test_bytes_do_not_depend_on_the_threads(variant: str, kind: str) -> None:
     generator = np.random.default_rng(2)
-    weights, _ = quantised(generator.standard_normal((700, 640)), kind)
-    inputs = Tensor(generator.standard_normal((300, 640)).astype(np.float32))
+    weights, _ = quantised(generator.standard_normal((700, 768)), kind)
+    inputs = Tensor(generator.standard_normal((300, 768)).astype(np.float32))
     seen = set()
     for threads in range(1, 9):
         out = result(300, 700).operation("mul_mat", [weights, inputs])
@@ -157,11 +160,11 @@ def test_operands_may_be_strided(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("kind", ["f16", "q8_0"])
+@pytest.mark.parametrize("kind", ["f16", "q8_0", "q5_k"])
 def test_bias_and_residual_join_the_product(variant: str, kind: str) -> None:
     generator = np.random.default_rng(5)
-    weights, exact = quantised(generator.standard_normal((100, 96)), kind)
-    inputs = generator.standard_normal((2, 31, 96)).astype(np.float32)
+    weights, exact = quantised(generator.standard_normal((100, 256)), kind)
+    inputs = generator.standard_normal((2, 31, 256)).astype(np.float32)
     bias = generator.standard_normal(100).astype(np.float32)
     residual = generator.standard_normal((2, 31, 100)).astype(np.float32)
     product = result(2, 31, 100).operation("mul_mat", [weights, Tensor(inputs)])
