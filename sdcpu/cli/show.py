@@ -44,8 +44,13 @@ def show(name: str, as_json: bool) -> None:
         if as_json:
             print_json(recipe)
         else:
-            said = {key: value for key, value in recipe.items() if value not in ("", [], None)}
-            print_fields([(key.replace("_", " "), _value_text(said[key])) for key in said])
+            print_fields(
+                [
+                    (key.replace("_", " "), _value_text(value))
+                    for key, value in recipe.items()
+                    if _is_worth_saying(key, value, recipe)
+                ]
+            )
         return
     from sdcpu.adapters import Adapters
     from sdcpu.catalog import Catalog
@@ -64,6 +69,13 @@ def show(name: str, as_json: bool) -> None:
         print_json(described)
     else:
         print_fields(_model_fields(model, located))
+
+
+def _is_worth_saying(key: str, value: object, recipe: Mapping[str, Any]) -> bool:
+    """Whether a value of a recipe did anything: 0 may be a seed, four of them extend nothing."""
+    if value is None or value is False or value in ("", "none", [], [0, 0, 0, 0]):
+        return False
+    return key != "control_strength" or "control_image" in recipe
 
 
 def _show_picture(path: Path) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 import pytest
+from PIL import Image
 
 from sdcpu.cli.commands import COMMANDS, run, sdcpu
+from sdcpu.recipe import save_picture
 from sdcpu.registry import load_registry
 
 
@@ -142,6 +144,26 @@ def test_show_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert "not here" in text
     files = reported(capsys, "show", "sd-turbo")["files"]
     assert [file["found_at"] for file in files] == [None, None]
+
+
+def test_show_a_picture_says_what_made_it_and_nothing_else(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    recipe = {
+        "prompt": "a cat",
+        "seed": 0,
+        "extension": [0, 0, 0, 0],
+        "control_strength": 0.9,
+        "tiled": False,
+        "styles": [],
+        "control_step": "none",
+    }
+    path = save_picture(Image.new("RGB", (8, 8)), tmp_path / "cat.png", recipe)
+    assert [line.split() for line in said(capsys, "show", str(path)).splitlines()] == [
+        ["prompt", "a", "cat"],
+        ["seed", "0"],
+    ]
+    assert reported(capsys, "show", str(path)) == recipe
 
 
 def test_show_the_demo_lists_its_words(capsys: pytest.CaptureFixture[str]) -> None:
