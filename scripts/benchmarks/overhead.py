@@ -21,6 +21,7 @@ from sdcpu.catalog import Catalog
 from sdcpu.jobs import engine_job, engine_load
 from sdcpu.sampling import SAMPLERS, SCHEDULERS
 from sdcpu.settings import load_settings
+from sdcpu.start_pictures import StartPictures
 
 MOST_PERCENT = 2.0
 PROMPT = "a red circle on a blue background"
@@ -110,7 +111,7 @@ def direct(generator: ImageGenerator, request: dict[str, int]) -> subprocess.Pop
     """The plain program, with the model loaded as sdcpu's plan has it."""
     plan = generator.plan(PROMPT, seed=0, **request)
     located = Catalog(load_settings()).locate(plan.model)
-    load, job = engine_load(plan, located), engine_job(plan, located)
+    load, job = engine_load(plan, located), engine_job(plan, located, StartPictures())
     fields = {"model": "model_path", "vae": "vae_path", "tiny_decoder": "taesd_path"}
     settings = {
         "context": {

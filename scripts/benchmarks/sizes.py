@@ -57,7 +57,8 @@ def spell_out() -> float:
 def draw_sizes(wanted: argparse.Namespace) -> None:
     """Draw with each set of kernels by turns; print the medians of each size."""
     sizes = [int(size) for size in wanted.sizes.split(",")]
-    files = demo_files(load_settings().cache_folder, wanted.model)
+    located = demo_files(load_settings().cache_folder, wanted.model)
+    files = {role.value: path for role, path in located.items()}
     columns = "".join(f"{f'{size}x{size}':>18}" for size in sizes)
     print(f"\n{wanted.model}, {wanted.steps} steps\n{'kernels':<10}{columns}")
     with ExitStack() as stack:
