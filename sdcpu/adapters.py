@@ -14,7 +14,7 @@ from sdcpu.embeddings import check_embedding, embeddings_in, prepared, used_in
 from sdcpu.errors import InvalidRequestError, ModelFileError, UnknownModelError
 from sdcpu.families import FAMILIES, FileRole
 from sdcpu.images import ImageRequest
-from sdcpu.local_models import model_on_hub
+from sdcpu.local_models import find_addition, local_addition, possible_path
 from sdcpu.loras.fit import check_lora
 from sdcpu.loras.origin import origin_of
 from sdcpu.loras.tags import check_without_tags, take_tags
@@ -111,8 +111,8 @@ class Adapters:
         if name.lower() in self._catalog.registry.models:
             return None
         own = next((lora for lora in self.own_loras() if lora.name == name), None)
-        if own is None and (path := _path(name)) is not None and path.is_file():
-            own = _local_lora(path, str(path.absolute()), "A LoRA")
+        if own is None and (path := possible_path(name)) is not None and path.is_file():
+            own = local_addition(path, "lora", name=str(path.absolute()), summary="A LoRA")
             if origin_of(read_header(path)) is None:
                 return None
         return described(own) if own else None
@@ -126,7 +126,7 @@ class Adapters:
         """List the files in the user's folder, and in folders inside it."""
         paths = self._folder.rglob("*") if self._folder.is_dir() else ()
         return [
-            _local_lora(path, path.stem, "One of yours")
+            local_addition(path, "lora", name=path.stem, summary="One of yours")
             for path in sorted(paths)
             if path.suffix.lower() in _ENDINGS and path.is_file()
         ]
@@ -219,13 +219,9 @@ class Adapters:
         )
 
     def _file(self, name: str) -> Model:
-        path = _path(name)
-        if path is not None and path.is_file():
-            return _local_lora(path.absolute(), str(path.absolute()), f"The file {path.name}")
-        on_hub = model_on_hub(name, self._catalog.registry)
-        if on_hub is not None:
-            files = tuple(replace(file, role=FileRole.LORA) for file in on_hub.files)
-            return replace(on_hub, kind="lora", family="lora", files=files)
+        found = find_addition(name, "lora", self._catalog.registry)
+        if found is not None:
+            return found
         if "/" in name or name.lower().endswith(_ENDINGS):
             raise ModelFileError(
                 f"There is no file {name!r} to use as a LoRA.", hint="Check the path."
@@ -310,21 +306,3 @@ def _licences(model: Model, lora: Model) -> str:
 
 def _same_file(file: ModelFile, other: ModelFile) -> bool:
     return replace(file, weight=1.0) == replace(other, weight=1.0)
-
-
-def _local_lora(path: Path, name: str, summary: str) -> Model:
-    file = ModelFile(
-        role=FileRole.LORA, path=path.name, size=path.stat().st_size, local_path=path.absolute()
-    )
-    return Model(
-        name=name, summary=summary, kind="lora", family="lora", files=(file,), source="user"
-    )
-
-
-def _path(name: str) -> Path | None:
-    try:
-        path = Path(name).expanduser()
-        path.exists()
-    except (OSError, ValueError, RuntimeError):  # no possible name, or nobody has such a home
-        return None
-    return path

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
 from sdcpu.catalog import Catalog
 from sdcpu.errors import InvalidRequestError, ModelFileError, UnknownModelError
 from sdcpu.families import FAMILIES, FileRole
 from sdcpu.identification import identify
-from sdcpu.local_models import model_on_hub
-from sdcpu.models import Model, ModelFile
+from sdcpu.local_models import find_addition
+from sdcpu.models import Model
 from sdcpu.weights import WeightsHeader
 
 _CONTEXTS = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
@@ -36,26 +33,9 @@ def find_control_net(name: str, catalog: Catalog) -> Model:
                 f"{known.name} is not a ControlNet.", hint=f"Use it as a model: -m {known.name}."
             )
         return known
-    path = Path(name).expanduser()
-    if path.is_file():
-        file = ModelFile(
-            role=FileRole.CONTROL_NET,
-            path=path.name,
-            size=path.stat().st_size,
-            local_path=path.absolute(),
-        )
-        return Model(
-            name=str(path.absolute()),
-            summary=f"The file {path.name}",
-            kind="control_net",
-            family="control_net",
-            files=(file,),
-            source="user",
-        )
-    on_hub = model_on_hub(name, catalog.registry)
-    if on_hub is not None:
-        files = tuple(replace(file, role=FileRole.CONTROL_NET) for file in on_hub.files)
-        return replace(on_hub, kind="control_net", family="control_net", files=files)
+    found = find_addition(name, "control_net", catalog.registry)
+    if found is not None:
+        return found
     names = [
         model.name for model in catalog.registry.models.values() if model.kind == "control_net"
     ]

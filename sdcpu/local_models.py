@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sdcpu.errors import ModelFileError, UnknownModelError
 from sdcpu.families import FAMILIES, Family, FileRole
@@ -40,6 +40,9 @@ _NOT_DRAWING = {
     FileRole.CONTROL_NET: "Give it beside a model: --control.",
     FileRole.UPSCALER: "Enlarge a picture with it: sdcpu upscale IMAGE --upscaler FILE.",
 }
+
+Addition = Literal["lora", "control_net"]
+"""What a request may add to a model; the kind of its entry and the role of its file."""
 
 
 def resolve_model(text: str, registry: Registry, is_here: IsHere | None = None) -> Model:
@@ -84,6 +87,41 @@ def model_on_hub(text: str, registry: Registry) -> Model | None:
     if on_hub is None or _exists(Path(text.partition("/")[0])):
         return None
     return _hub_model(text, on_hub["repository"], on_hub["path"], registry)
+
+
+def find_addition(text: str, kind: Addition, registry: Registry) -> Model | None:
+    """The LoRA or ControlNet that a path or "owner/name/file" means; None where it means neither.
+
+    Raises:
+        UnknownModelError: it names a repository on the hub and no file.
+        ModelFileError: on the hub it is a pickle, or leads outside its repository.
+    """
+    path = possible_path(text)
+    if path is not None and path.is_file():
+        summary = f"The file {path.name}"
+        return local_addition(path, kind, name=str(path.absolute()), summary=summary)
+    on_hub = model_on_hub(text, registry)
+    if on_hub is None:
+        return None
+    files = tuple(replace(file, role=FileRole(kind)) for file in on_hub.files)
+    return replace(on_hub, kind=kind, family=kind, files=files)
+
+
+def local_addition(path: Path, kind: Addition, *, name: str, summary: str) -> Model:
+    """A LoRA or ControlNet on this disk, under a name."""
+    size = path.stat().st_size
+    file = ModelFile(role=FileRole(kind), path=path.name, size=size, local_path=path.absolute())
+    return Model(name=name, summary=summary, kind=kind, family=kind, files=(file,), source="user")
+
+
+def possible_path(text: str) -> Path | None:
+    """The path that a text spells; None where it can be none."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, ValueError, RuntimeError):  # no possible name, or nobody has such a home
+        return None
+    return path
 
 
 def complete_model(

@@ -232,6 +232,8 @@ def test_a_control_net_takes_the_place_of_the_models_own(
     ("name", "model", "error", "words"),
     [
         ("no-such-net", "sd15-q8_0", UnknownModelError, "no ControlNet 'no-such-net'"),
+        ("~nobody-here", "sd15-q8_0", UnknownModelError, "no ControlNet '~nobody-here'"),
+        ("n" * 5000, "sd15-q8_0", UnknownModelError, "no ControlNet 'nnn"),
         ("sd-turbo", "sd15-q8_0", InvalidRequestError, "sd-turbo is not a ControlNet"),
         ("edges.safetensors", "sd-turbo", ModelFileError, "was made for Stable Diffusion 1"),
         ("edges.safetensors", "flux1-schnell", ModelFileError, "FLUX"),
