@@ -2,6 +2,7 @@
 
     SdcpuError
     ├── InvalidRequestError (also ValueError)
+    │   └── RequestTooLargeError
     ├── SettingsError
     ├── ModelError
     │   ├── UnknownModelError
@@ -21,6 +22,12 @@
     │   ├── GenerationError
     │   ├── EngineCrashedError
     │   └── EngineBusyError
+    ├── JobQueueError
+    │   ├── QueueFullError
+    │   ├── QueueClosedError
+    │   ├── QueueFolderError
+    │   ├── JobNotFoundError
+    │   └── JobConflictError
     └── CancelledError
 
 An error crosses the border between the engine's process and ours as its code, message, hint and
@@ -61,6 +68,12 @@ class InvalidRequestError(SdcpuError, ValueError):
     """The request for a picture cannot be right: a size, a number or a file in it."""
 
     code = "invalid_request"
+
+
+class RequestTooLargeError(InvalidRequestError):
+    """The request asks for more pixels, pictures or steps than the queue allows."""
+
+    code = "request_too_large"
 
 
 class SettingsError(SdcpuError):
@@ -175,6 +188,47 @@ class EngineBusyError(EngineError):
     """The generator is making another picture at this moment."""
 
     code = "engine_busy"
+
+
+class JobQueueError(SdcpuError):
+    """A queue of jobs could not do what was asked."""
+
+    code = "job_queue"
+
+
+class QueueFullError(JobQueueError):
+    """As many jobs wait as the queue allows."""
+
+    code = "queue_full"
+
+    @property
+    def retry_after_seconds(self) -> int:
+        """Seconds after which there should be room again; at least 1."""
+        return max(1, int(self.details.get("retry_after_seconds") or 1))
+
+
+class QueueClosedError(JobQueueError):
+    """The queue has not begun to work yet, or works no more."""
+
+    code = "queue_closed"
+
+
+class QueueFolderError(JobQueueError):
+    """The queue's folder cannot be used: another process has it, or the disk is full or broken."""
+
+    code = "queue_folder"
+
+
+class JobNotFoundError(JobQueueError):
+    """There is no job of this id, or no result of this number."""
+
+    code = "job_not_found"
+
+
+class JobConflictError(JobQueueError):
+    """What is asked for does not go together with what the job is now."""
+
+    code = "job_conflict"
 
 
 class CancelledError(SdcpuError):

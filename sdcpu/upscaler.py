@@ -135,6 +135,11 @@ class Upscaler:
         """Stop what is being done, from any thread."""
         self._run.cancel()
 
+    @property
+    def engine_pid(self) -> int | None:
+        """The engine's process, while there is one."""
+        return self._run.pid
+
     def upscale(self, image: ImageSource, *, scale: int = 4) -> UpscaledImage:
         """Make a picture, a path or a Pillow image, `scale` times as wide and high.
 

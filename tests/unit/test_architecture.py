@@ -78,6 +78,7 @@ LAYERS = (
         "start_pictures",
         "upscaler",
     },
+    {"job_queue"},
     {"cli"},
     {"__main__"},
 )
