@@ -58,6 +58,13 @@ class Settings:
     """The hub client's cache; None: where huggingface_hub has it."""
     hub_endpoint: str | None = None
     hub_token: str | None = None
+    server_token: str | None = None
+    """What clients of `sdcpu serve` have to know (SDCPU_TOKEN)."""
+
+    @property
+    def server_folder(self) -> Path:
+        """The queue of `sdcpu serve` and its pictures."""
+        return self.state_folder / "server"
 
     @property
     def wildcards_folder(self) -> Path:
@@ -70,9 +77,11 @@ class Settings:
         return self.config_file.with_name("styles.toml")
 
     def __repr__(self) -> str:
-        """As a dataclass's, without the token: a representation ends up in logs."""
+        """As a dataclass's, without the tokens: a representation ends up in logs."""
         shown = (
-            f"{name}={getattr(self, name)!r}" for name in self.__slots__ if name != "hub_token"
+            f"{name}={getattr(self, name)!r}"
+            for name in self.__slots__
+            if not name.endswith("_token")
         )
         return f"Settings({', '.join(shown)})"
 
@@ -102,6 +111,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         hub_cache=_hub_cache(variables),
         hub_endpoint=variables.get("HF_ENDPOINT") or None,
         hub_token=variables.get("HF_TOKEN") or None,
+        server_token=variables.get("SDCPU_TOKEN") or None,
         **values,
     )
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "batch": "Make the pictures that a file asks for.",
     "grid": "Compare pictures that differ in one or two things.",
     "video": "Make a video from a prompt.",
+    "serve": "Serve a page and APIs on this machine.",
     "models": "List the models and what they need.",
     "pull": "Download models.",
     "remove": "Delete downloaded models.",

@@ -21,7 +21,12 @@ STARTING_POINT = "Starting from pictures"
 MACHINE = "This machine"
 OUTPUT = "Output"
 VIDEO = "The video"
-HEADINGS = (PROMPT, PICTURE, STEPS, LARGER, VIDEO, STARTING_POINT, MACHINE, OUTPUT)
+SERVER = "The server"
+ACCESS = "What it allows"
+HEADINGS = (
+    *(PROMPT, PICTURE, STEPS, LARGER, VIDEO, STARTING_POINT),
+    *(SERVER, ACCESS, MACHINE, OUTPUT),
+)
 
 
 class Option(click.Option):

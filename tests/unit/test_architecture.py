@@ -79,6 +79,7 @@ LAYERS = (
         "upscaler",
     },
     {"job_queue"},
+    {"server"},
     {"cli"},
     {"__main__"},
 )

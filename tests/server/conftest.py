@@ -1,0 +1,31 @@
+"""A server over a queue that draws with a fake generator."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from sdcpu.job_queue import JobQueue
+from tests.fake_generators import Studio, settings_in
+from tests.serving import serving
+
+
+@pytest.fixture
+def studio() -> Studio:
+    return Studio()
+
+
+@pytest.fixture
+def queue(tmp_path: Path, studio: Studio) -> Iterator[JobQueue]:
+    with JobQueue(
+        tmp_path / "queue", settings=settings_in(tmp_path / "settings"), make_generator=studio
+    ) as queue:
+        yield queue
+
+
+@pytest.fixture
+def client(queue: JobQueue) -> Iterator[httpx2.Client]:
+    """A client of a server on loopback, without a token."""
+    with serving(queue) as url, httpx2.Client(base_url=url) as client:
+        yield client
