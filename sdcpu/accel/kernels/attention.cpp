@@ -6,6 +6,7 @@
 //   values   [value vectors / tile_vectors][K units][vectors * width]    as panels for weight . value
 // Per group of six queries:
 //   scores   [6][key_block] floats     weights   [6][key_block] units     sums   [6][value vectors * width]
+#include "attention_weights.h"
 #include "product.h"
 
 namespace sdcpu::SDCPU_VARIANT {
@@ -14,20 +15,8 @@ namespace {
 
 constexpr int key_block = 512;
 constexpr float no_score = -1e30f; // instead of -infinity, whose difference to itself is not a number
-
-// 2^x for weights that are rounded to bf16 anyway: about 1e-4 relative there, exact elsewhere.
-SDCPU_INLINE Vector weight_exp2(Vector x) {
-#if defined(SDCPU_BF16)
-    const Vector part = part_above_floor(x);
-    Vector p = fill(7.790716377e-02f);
-    p = multiply_add(p, part, fill(2.262331942e-01f));
-    p = multiply_add(p, part, fill(6.957770964e-01f));
-    p = multiply_add(p, part, fill(9.999278266e-01f));
-    return times_power_of_2(p, x); // which takes the floor of x
-#else
-    return exp2(x);
-#endif
-}
+// Weights are relative to the first large score, until one is 2^8 times as heavy: a new reference is seldom needed.
+constexpr float most_above_reference = 8;
 
 SDCPU_INLINE Vector load_element(int type, const char *row, int64_t k, int64_t n) {
     return type == type_f16 ? load_values<type_f16>(row, k, n) : load_values<type_f32>(row, k, n);
@@ -74,6 +63,8 @@ class Head {
             pack_rows(key_rows, k, rows, 0, static_cast<int>(head_elements), a.head_size, tile_vectors,
                       packed_keys + static_cast<size_t>(k / panel_lanes) * key_panel_size);
         }
+        key_poison = zero();
+        for (int64_t k = 0; k < a.key_count; k++) key_poison = key_poison + poison_of(a.key_type, key_rows.row(k));
         const char *value_rows = a.value + static_cast<size_t>(key_head) * a.value_head_stride;
         auto load_value = [&](int64_t key, int element) {
             if (key >= a.key_count) return zero();
@@ -83,8 +74,9 @@ class Head {
         for (int panel = 0; panel < value_panels; panel++) {
             const int vectors = vectors_of(panel);
             Unit *place = value_panel(panel);
-            for (int64_t key = 0; key < keys; key += per_unit, place += vectors * width)
+            for (int64_t unit = 0; unit < keys / per_unit; unit++, place += vectors * width)
                 for (int j = 0; j < vectors; j++) {
+                    const int64_t key = first_key_of(unit);
                     const int element = panel * panel_lanes + j * width;
                     store_lanes(place + j * width, load_value(key, element), load_value(key + 1, element));
                 }
@@ -94,10 +86,11 @@ class Head {
     // The queries [first, first + count) of the packed head, count <= tile_rows.
     void attend(int64_t first, int count) {
         load_queries(first, count);
-        float largest_score[tile_rows], weight_sum[tile_rows];
+        float references[tile_rows];
+        Vector weight_sums[tile_rows];
         for (int r = 0; r < count; r++) {
-            largest_score[r] = no_score;
-            weight_sum[r] = 0;
+            references[r] = no_score;
+            weight_sums[r] = key_poison + poison_of(type_f32, query_row(first + r));
         }
         std::memset(sums, 0, sizeof(float) * static_cast<size_t>(count) * sums_stride);
 
@@ -110,14 +103,15 @@ class Head {
                               packed_keys + static_cast<size_t>((key + p) / panel_lanes) * key_panel_size, queries,
                               query_stride, scores + p, scores_stride, panel_lanes, overwrite);
             for (int r = 0; r < count; r++)
-                weigh(r, mask_row(first + r), key, keys_here, padded, largest_score[r], weight_sum[r]);
+                weigh(r, mask_row(first + r), key, keys_here, padded, references[r], weight_sums[r]);
             for (int panel = 0; panel < value_panels; panel++) add_values(panel, key, padded, count);
         }
         for (int r = 0; r < count; r++) {
             auto *out = reinterpret_cast<float *>(reinterpret_cast<char *>(a.out) +
                                                   static_cast<size_t>(head) * a.out_head_stride +
                                                   static_cast<size_t>(first + r) * a.out_query_stride);
-            const Vector inverse = fill(weight_sum[r] > 0 ? 1.f / weight_sum[r] : 0.f);
+            const float weight_sum = sum(weight_sums[r]);
+            const Vector inverse = fill(weight_sum != 0 ? 1.f / weight_sum : 0.f);
             for (int64_t i = 0; i < a.value_size; i += width)
                 store_first(out + i, load(sums + static_cast<size_t>(r) * sums_stride + i) * inverse, a.value_size - i);
         }
@@ -136,6 +130,17 @@ class Head {
                       : nullptr;
     }
 
+    const char *query_row(int64_t query) const {
+        return a.query + static_cast<size_t>(query) * a.query_stride + static_cast<size_t>(head) * a.query_head_stride;
+    }
+    // 0 for a row of finite numbers, otherwise not a number: scores that are none would go unseen.
+    Vector poison_of(int type, const char *row) const {
+        Vector poison = zero();
+        for (int64_t i = 0; i < a.head_size; i += width)
+            poison = multiply_add(load_element(type, row, i, a.head_size - i), zero(), poison);
+        return poison;
+    }
+
     int64_t last_visible_key(int64_t first, int count) const {
         if (!a.mask) return a.key_count;
         int64_t most = 0;
@@ -149,9 +154,7 @@ class Head {
     // Queries are scaled here, so that the weight of a key is 2^score.
     void load_queries(int64_t first, int count) {
         for (int r = 0; r < count; r++) {
-            const auto *query =
-                reinterpret_cast<const float *>(a.query + static_cast<size_t>(first + r) * a.query_stride +
-                                                static_cast<size_t>(head) * a.query_head_stride);
+            const auto *query = reinterpret_cast<const float *>(query_row(first + r));
             for (int64_t k = 0; k < head_elements; k += units_step) {
                 Vector part[2] = {zero(), zero()};
                 for (int i = 0; i < per_unit; i++)
@@ -165,9 +168,9 @@ class Head {
         }
     }
 
-    // Turns the scores of one query into weights, relative to the largest score so far.
-    void weigh(int r, const uint16_t *mask, int64_t key, int keys_here, int padded, float &largest_score,
-               float &weight_sum) {
+    // Turns the scores of one query into weights, relative to a large score so far.
+    void weigh(int r, const uint16_t *mask, int64_t key, int keys_here, int padded, float &reference,
+               Vector &weight_sum) {
         float *row = scores + static_cast<size_t>(r) * scores_stride;
         if (mask)
             for (int i = 0; i < keys_here; i += width) {
@@ -175,31 +178,23 @@ class Head {
                 store(row + i, load(row + i) + largest(added, fill(no_score)));
             }
         for (int i = keys_here; i < padded; i++) row[i] = no_score;
-        Vector most = fill(no_score);
-        for (int i = 0; i < padded; i += width) most = largest(most, load(row + i));
-        const float new_largest = maximum(most) > largest_score ? maximum(most) : largest_score;
-        if (new_largest != largest_score) {
-            const float shrink = __builtin_exp2f(largest_score - new_largest);
-            weight_sum *= shrink;
+        Vector most[tile_vectors];
+        for (Vector &part : most) part = fill(no_score);
+        for (int i = 0; i < padded; i += panel_lanes)
+#pragma GCC unroll 4
+            for (int j = 0; j < tile_vectors; j++) most[j] = largest(most[j], load(row + i + j * width));
+#pragma GCC unroll 4
+        for (int j = 1; j < tile_vectors; j++) most[0] = largest(most[0], most[j]);
+        const float largest_here = maximum(most[0]);
+        if (largest_here > reference + most_above_reference) {
+            const Vector shrink = fill(__builtin_exp2f(reference - largest_here));
+            weight_sum = weight_sum * shrink;
             float *sum = sums + static_cast<size_t>(r) * sums_stride;
-            for (size_t i = 0; i < sums_stride; i += width) store(sum + i, load(sum + i) * fill(shrink));
-            largest_score = new_largest;
+            for (size_t i = 0; i < sums_stride; i += width) store(sum + i, load(sum + i) * shrink);
+            reference = largest_here;
         }
-        Vector total = zero();
-        Unit *out = weights + static_cast<size_t>(r) * weights_stride;
-        const Vector reference = fill(largest_score);
-        for (int i = 0; i < padded; i += units_step) {
-            const Vector low = weight_exp2(load(row + i) - reference);
-            if constexpr (per_unit == 2) {
-                const Vector high = weight_exp2(load(row + i + width) - reference);
-                total = total + (low + high);
-                store(out + i / per_unit, round_pair(low, high));
-            } else {
-                total = total + low;
-                store(out + i, low);
-            }
-        }
-        weight_sum += sum(total);
+        weight_sum = weight_sum + sdcpu::SDCPU_VARIANT::weigh(row, padded, reference,
+                                                              weights + static_cast<size_t>(r) * weights_stride);
     }
 
     void add_values(int panel, int64_t key, int padded, int count) {
@@ -223,6 +218,7 @@ class Head {
     int value_vectors, value_panels;
     size_t key_panel_size, sums_stride, query_stride;
     int64_t head = -1;
+    Vector key_poison;
     Unit *packed_keys, *packed_values, *weights, *queries;
     float *scores, *sums;
 };

@@ -45,6 +45,14 @@ def attend(query: Array, key: Array, value: Array, mask: Array | None, scale: fl
     return softmax(scores) @ value.astype(np.float64)
 
 
+def attended_lengths(query: Array, key: Array, value: Array, scale: float) -> Array:
+    """How large the sums of attention would be if its terms did not cancel out."""
+    share = query.shape[1] // key.shape[1]
+    key, value = np.repeat(key, share, 1), np.repeat(value, share, 1)
+    weights = softmax(scale * query.astype(np.float64) @ key.astype(np.float64).swapaxes(-1, -2))
+    return np.asarray(np.sqrt(weights**2 @ value.astype(np.float64) ** 2))
+
+
 def softmax(scores: Array) -> Array:
     """Along the last axis."""
     weights = np.exp(scores - scores.max(-1, keepdims=True))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.native.accel.graphs import VARIANTS, Array, Tensor, compute, relative_error, result
-from tests.native.accel.references import attend
+from tests.native.accel.references import attend, attended_lengths
 
 MOST_ERROR = dict.fromkeys(VARIANTS, 1e-5) | {"bf16": 1.5e-2, "int8": 1.5e-2}
 
@@ -73,8 +73,10 @@ def test_attention_of_any_shape(
     key = generator.standard_normal((count, key_heads, keys, size)).astype(kind)
     value = generator.standard_normal((count, key_heads, keys, value_size or size)).astype(kind)
     got, wanted = run(variant, query.astype(np.float32), key, value, None, threads)
+    lengths = attended_lengths(query, key, value, size**-0.5)
     # Sharp weights double what rounding the scores does; a single value is not averaged at all.
-    assert relative_error(got, wanted) < MOST_ERROR[variant] * (1 + strength)
+    error = np.linalg.norm(got - wanted) / np.linalg.norm(lengths)
+    assert error < MOST_ERROR[variant] * (1 + strength)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -135,3 +137,19 @@ def test_large_scores_are_not_rounded(variant: str, threads: int) -> None:
     # The first head has scores as they mostly are: it is rounded where that is faster.
     rounds = variant in ("bf16", "int8")
     assert (relative_error(got[:, :, 0], wanted[:, :, 0]) > 1e-4) == rounds
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_what_is_not_a_number_is_not_hidden(variant: str, poison: float) -> None:
+    """A query concerns itself alone; a key all queries of its head."""
+    generator = np.random.default_rng(16)
+    query, key, value = generator.standard_normal((3, 1, 3, 130, 64)).astype(np.float32)
+    query[0, 0, 9, 5] = key[0, 1, 101, 63] = poison
+    with np.errstate(invalid="ignore"):
+        got, wanted = run(variant, query, key, value, None, 2)
+    assert np.isnan(got[0, 9, 0]).all()
+    assert np.isnan(got[0, :, 1]).all()
+    others = np.arange(130) != 9
+    for part, whole in ((got[:, others, 0], wanted[:, others, 0]), (got[:, :, 2], wanted[:, :, 2])):
+        assert relative_error(part, whole) < MOST_ERROR[variant]
