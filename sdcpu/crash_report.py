@@ -28,6 +28,10 @@ _LINES = {
     "GGML_ABORT": ("assert", _REPORT),
     "what():": ("native error", _REPORT),
     "terminate called": ("native error", _REPORT),
+    # What glibc says of a heap that something has written into.
+    "malloc()": ("native fault", _REPORT),
+    "free()": ("native fault", _REPORT),
+    "corrupted": ("native fault", _REPORT),
 }
 """What native code prints before abort(): cause and hint."""
 

@@ -79,6 +79,24 @@ void vkGetPhysicalDeviceMemoryProperties(void *device, char *memory) {
 """
 """Vulkan's loader with a card, whose own 4 GiB are the second heap, and a software rasteriser."""
 
+VULKAN_1_1 = (
+    VULKAN.replace(
+        "return *(const int *)info == 1 ? 0 : -1;",
+        "const char *application = ((char *const *)info)[3];"
+        "return application && *(const int *)(application + 44) == 0x401000 ? 0 : -1;",
+    )
+    + """
+void vkGetPhysicalDeviceProperties2(void *device, char *properties) {
+    char *told = ((char **)properties)[1];
+    if (*(int *)properties != 1000059001 || *(int *)told != 1000196000) return;
+    if (device == (void *)0x7f0000000001) return;
+    strcpy(told + 20, "llvmpipe");
+    strcpy(told + 276, "Mesa 25.0.7");
+}
+"""
+)
+"""The same, as a newer loader; the rasteriser tells its version in words, the card does not."""
+
 
 def write_driver(folder: Path, name: str, source: str, **macros: str) -> None:
     """Compile a library of that name, such as "libcuda.so.1", into a folder."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sdcpu.gpus import Driver, Gpu, cards, detect_gpus
-from tests.fake_drivers import CUDA, NVML, VULKAN, write_driver
+from tests.fake_drivers import CUDA, NVML, VULKAN, VULKAN_1_1, write_driver
 
 GIB = 1 << 30
 
@@ -101,6 +101,32 @@ def test_vulkan_tells_a_card_from_a_rasteriser(tmp_path: Path) -> None:
         ("A rasteriser", "software", False),
     ]
     assert driver.devices[0].memory_total == 4 * GIB
+    assert [gpu.driver for gpu in driver.devices] == ["1002:77", "1002:77"]
+
+
+def test_vulkan_tells_the_version_in_the_drivers_words(tmp_path: Path) -> None:
+    write_driver(tmp_path, "libvulkan.so.1", VULKAN_1_1)
+    driver = ask(tmp_path, "vulkan")
+    assert [gpu.driver for gpu in driver.devices] == ["1002:77", "llvmpipe, Mesa 25.0.7"]
+
+
+@pytest.mark.parametrize(
+    ("library", "problem"),
+    [
+        (VULKAN.replace("(void)allocator;", "__builtin_trap();"), "ended the program that asked"),
+        (VULKAN.replace("(void)allocator;", "for (;;);"), "does not answer"),
+        (VULKAN.replace("? 0 : -1", "? -3 : -1"), "vkCreateInstance() answers error -3"),
+        (VULKAN.replace("? 0 : -1", "? -9 : -1"), ""),
+        ("int nothing;", "lacks a function"),
+    ],
+)
+def test_a_loader_of_vulkan_that_breaks(tmp_path: Path, library: str, problem: str) -> None:
+    write_driver(tmp_path, "libvulkan.so.1", library)
+    driver = ask(tmp_path, "vulkan", timeout=2.0)
+    assert driver.installed
+    assert problem in driver.problem
+    assert bool(driver.problem) == bool(problem)
+    assert driver.devices == ()
 
 
 def test_no_driver_at_all(tmp_path: Path) -> None:
