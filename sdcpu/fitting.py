@@ -12,12 +12,15 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from sdcpu.buffers import VIDEO_DECODER_FAMILIES, Decoder
+from sdcpu.card_memory import predict_card_memory
+from sdcpu.card_ways import placement_reasons, ways_on_card
 from sdcpu.errors import InvalidRequestError, NotEnoughMemoryError
 from sdcpu.figures import size_text
 from sdcpu.gpus import Gpu
 from sdcpu.hardware import Hardware
 from sdcpu.images import ImageRequest
-from sdcpu.memory import MemoryEstimate, Way, is_decoder_tensor, predict_memory
+from sdcpu.memory import MemoryEstimate, Way, is_decoder_tensor, predict_memory, weights_by_part
+from sdcpu.placement import ON_CARD
 from sdcpu.quality import Size, size_multiple
 from sdcpu.registry import FileRole, Model, ModelFile
 from sdcpu.video_rules import frame_count
@@ -52,10 +55,14 @@ class Room:
     """What it is, for "1.9 GB of 4.0 GB …"."""
     can_be_raised: bool
     """Whether the user set it."""
+    system: Room | None = None
+    """Where this is a card's memory: the main memory beside it."""
 
     def holds(self, memory: MemoryEstimate) -> bool:
-        """Whether the predicted peak fits with the safety margin."""
-        return memory.peak * (1 + SAFETY_MARGIN) <= self.size
+        """Whether the predicted peak fits with the safety margin, beside a card too."""
+        if memory.peak * (1 + SAFETY_MARGIN) > self.size:
+            return False
+        return not (self.system and memory.system) or self.system.holds(memory.system)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,12 +77,18 @@ class Scene:
     economical ways are the fastest, too."""
     conv_direct: bool = False
     """Whether the engine's own convolutions are faster without im2col on this machine."""
-    on_card: bool = False
-    """Whether a card computes, where flash attention is the fastest, and im2col is, too."""
+    card: Gpu | None = None
+    """The card that computes; there flash attention is the fastest, and im2col is, too."""
+
+    @property
+    def on_card(self) -> bool:
+        """Whether a card computes."""
+        return self.card is not None
 
     def memory(self, way: Way) -> MemoryEstimate:
         """What a picture made this way takes."""
-        return predict_memory(self.model, way, self.headers)
+        predict = predict_card_memory if way.on_card else predict_memory
+        return predict(self.model, way, self.headers)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,14 +117,18 @@ def find_room(hardware: Hardware, memory_limit: int | None, memory_held: int) ->
     return min(rooms, key=lambda room: room.size)
 
 
-def find_room_on(card: Gpu) -> Room:
+def find_room_on(card: Gpu, system: Room | None = None) -> Room:
     """The memory of a card that is free, or all of it where the driver does not tell.
 
-    It was free before our engine took any of it: a card is asked once, at the beginning.
+    It was free before our engine took any of it: a card is asked once, at the beginning. `system`
+    is the main memory; of a card that has none of its own, it is the limit too.
     """
     free = card.memory_total if card.memory_free is None else card.memory_free
+    free = free or UNKNOWN_MEMORY
+    if card.shares_memory and system is not None:
+        free = min(free, system.size)
     name = f"free memory on the {card.name}"
-    return Room(size=free or UNKNOWN_MEMORY, name=name, can_be_raised=False)
+    return Room(size=free, name=name, can_be_raised=False, system=system)
 
 
 def find_way(scene: Scene, request: ImageRequest, *, may_fall_back: bool, room: Room) -> Fitting:
@@ -177,29 +194,42 @@ def _ways(scene: Scene, request: ImageRequest, decoders: tuple[Decoder, ...]) ->
     longest = max(width, height) // 8
     sizes = TILE_SIZES if frame_count(request) == 1 else VIDEO_TILE_SIZES
     tiles = (0, *(size for size in sizes if size < longest))
-    flash_attention = (True,) if scene.kernel_threads or scene.on_card else (False, True)
-    for decoder, tile_size, flash in product(decoders, tiles, flash_attention):
-        way = Way(
-            width=width,
-            height=height,
-            count=request.count,
-            decoder=decoder,
+    plain = Way(
+        width=width,
+        height=height,
+        count=request.count,
+        decoder=decoders[0],
+        flash_attention=scene.on_card,
+        kernel_threads=scene.kernel_threads,
+        on_card=scene.on_card,
+        # On an NVIDIA H200 direct convolutions made 20 steps of Stable Diffusion 1.5 at 512x512
+        # take 9 s instead of 0.6 s, and decoding 2.2 s, not 0.08 s: cards multiply matrices.
+        vae_conv_direct=not scene.on_card,
+        encodes=request.init_image is not None or bool(request.ref_images),
+        references=len(request.ref_images),
+        control=request.control_image is not None,
+        frames=frame_count(request),
+    )
+    for decoder in decoders:
+        for way in _ways_to_compute(scene, replace(plain, decoder=decoder), tiles):
+            for tiny_preview in _tiny_previews(scene, request, decoder):
+                yield replace(way, tiny_preview=tiny_preview)
+
+
+def _ways_to_compute(scene: Scene, way: Way, tiles: tuple[int, ...]) -> Iterator[Way]:
+    """A way varied by what costs time but changes nothing else, the fastest first."""
+    if scene.card is not None:
+        weights = weights_by_part(scene.model, way, scene.headers)
+        yield from ways_on_card(way, weights, tiles, shares_memory=scene.card.shares_memory)
+        return
+    for tile_size, flash in product(tiles, (True,) if scene.kernel_threads else (False, True)):
+        yield replace(
+            way,
             tile_size=tile_size,
             flash_attention=flash,
-            kernel_threads=scene.kernel_threads,
-            on_card=scene.on_card,
-            # Beside the scores, which flash attention does away with, im2col hardly counts. Cards
-            # multiply matrices: on an NVIDIA H200 direct convolutions made 20 steps of Stable
-            # Diffusion 1.5 at 512x512 take 9 s instead of 0.6 s, and decoding 2.2 s, not 0.08 s.
-            diffusion_conv_direct=(flash or scene.conv_direct) and not scene.on_card,
-            vae_conv_direct=not scene.on_card,
-            encodes=request.init_image is not None or bool(request.ref_images),
-            references=len(request.ref_images),
-            control=request.control_image is not None,
-            frames=frame_count(request),
+            # Beside the scores, which flash attention does away with, im2col hardly counts.
+            diffusion_conv_direct=flash or scene.conv_direct,
         )
-        for tiny_preview in _tiny_previews(scene, request, decoder):
-            yield replace(way, tiny_preview=tiny_preview)
 
 
 def _tiny_previews(scene: Scene, request: ImageRequest, decoder: Decoder) -> tuple[bool, ...]:
@@ -219,7 +249,7 @@ def _reasons(
     fastest: Way, way: Way, before: MemoryEstimate, now: MemoryEstimate
 ) -> tuple[str, ...]:
     """What was given up to make it fit, and what for."""
-    reasons = []
+    reasons = placement_reasons(way, now)
     if way.flash_attention and not fastest.flash_attention:
         reasons.append(
             "Flash attention, to fit the memory: steps take about twice as long, and need "
@@ -236,6 +266,8 @@ def _reasons(
         reasons.append(
             f"Decoding in tiles, to fit the memory: it takes longer, and needs "
             f"{size_text(now.decode)} beside the weights instead of {size_text(before.decode)}."
+            if way.placement == ON_CARD
+            else "Decoding in tiles, to fit the memory: it takes longer."
         )
     return tuple(reasons)
 
@@ -246,6 +278,8 @@ def _refusal(
     """The error for a request that fits in no way, with what would fit."""
     *_, smallest = _ways(scene, request, decoders)
     memory = scene.memory(smallest)
+    if room.system and memory.system and room.holds(replace(memory, system=None)):
+        room, memory = room.system, memory.system  # the card is large enough: what is beside it not
     size = _largest_size(scene, smallest, room)
     ways_out = []
     if size:
@@ -257,6 +291,8 @@ def _refusal(
         ways_out.append("in tiles it would fit (--tiled)")
     if room.holds(_quantized(scene).memory(smallest)):
         ways_out.append(f"a {SMALLEST_TYPE} file of the model would fit (sdcpu quantize)")
+    if scene.on_card:
+        ways_out.append("let the processor draw it (--build cpu)")
     if room.can_be_raised:
         ways_out.append("allow it more memory")
     if not ways_out:

@@ -80,6 +80,7 @@ def engine_load(plan: EnginePlan, located: Mapping[ModelFile, Path | None]) -> L
         seamless_horizontally=request.seamless in ("x", "both"),
         seamless_vertically=request.seamless in ("y", "both"),
         tiny_decoder_for_preview_only=tiny_preview and plan.decoder == "full",
+        placement=plan.placement,
     )
 
 

@@ -8,12 +8,13 @@ compares what is predicted here with measured peaks.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from sdcpu.buffers import ENCODER_TILE, MIB, Decoder, decoder_bytes, diffusion_buffer, encoder_bytes
 from sdcpu.families import FAMILIES
+from sdcpu.placement import ON_CARD, Placement
 from sdcpu.registry import FileRole, Model, ModelFile
 from sdcpu.video_rules import latent_frames
 from sdcpu.weights import TensorInfo, WeightsHeader
@@ -53,6 +54,8 @@ class Way:
     """Threads of our own kernels, each with a work area; 0: the engine's kernels compute."""
     on_card: bool = False
     """Whether a card computes: then its memory is meant."""
+    placement: Placement = ON_CARD
+    """What is not on that card all the time."""
     flash_attention: bool = False
     diffusion_conv_direct: bool = False
     vae_conv_direct: bool = True
@@ -91,6 +94,8 @@ class MemoryEstimate:
     """Compute buffer for the pictures that the request brings."""
     upscale: int = 0
     """Upscaler, its compute buffer and the enlarged picture."""
+    system: MemoryEstimate | None = None
+    """Where these are bytes of a card: what is in main memory meanwhile."""
 
     @property
     def peak(self) -> int:
@@ -127,22 +132,39 @@ def predict_memory(
     kept = BYTES_PER_PIXEL_DECODED * way.frames + BYTES_PER_PIXEL_KEPT * way.count
     if way.frames > 1:  # and once more when they have become pictures
         kept += 2 * BYTES_PER_PIXEL_KEPT * way.frames
-    words = _words_in_f32(headers)
     return MemoryEstimate(
         process=CARD_CONTEXT
         if way.on_card
         else PARENT_PROCESS + ENGINE_PROCESS + kernel_work_areas(way.kernel_threads),
-        weights=words.more
-        + sum(
-            _weights_of_file(file, headers.get(file), model, way)
-            for file in model.files
-            if is_loaded(file, way)
-        ),
-        text=round(diffusion.text) + words.copy,
+        weights=sum(weights_by_part(model, way, headers)),
+        text=round(diffusion.text) + _words_in_f32(headers).copy,
         sample=round(sample),
         decode=round(per_pixel * _tile_pixels(model.family, way) + kept * pixels),
         encode=_encoding(model, way, own_file=own_file) if way.encodes else 0,
     )
+
+
+class Weights(NamedTuple):
+    """Bytes of the weights that the engine holds, by the part of the model that they belong to."""
+
+    text: int = 0
+    diffusion: int = 0
+    """Diffusion model and ControlNet; what is not known to belong elsewhere counts here."""
+    high_noise: int = 0
+    """The second diffusion model of some video models, which draws before the other."""
+    decoder: int = 0
+    loras: int = 0
+
+
+def weights_by_part(model: Model, way: Way, headers: Mapping[ModelFile, WeightsHeader]) -> Weights:
+    """Predict the weights in memory; files without a header count with their size."""
+    sizes = dict.fromkeys(Weights._fields, 0)
+    for file in model.files:
+        if is_loaded(file, way):
+            for part, size in _sizes_in_file(file, headers.get(file), model, way):
+                sizes[part] += size
+    sizes["text"] += _words_in_f32(headers).more
+    return Weights(**sizes)
 
 
 def kernel_work_areas(threads: int) -> int:
@@ -220,15 +242,37 @@ _HALF = ("f8_e4m3", "f8_e5m2")
 _AS_F32 = ("f64", "i64", "i32")
 
 
-def _weights_of_file(file: ModelFile, header: WeightsHeader | None, model: Model, way: Way) -> int:
+_PARTS = {
+    **dict.fromkeys((FileRole.CLIP_L, FileRole.CLIP_G, FileRole.T5XXL), "text"),
+    **dict.fromkeys((FileRole.LLM, FileRole.LLM_VISION), "text"),
+    **dict.fromkeys((FileRole.VAE, FileRole.TINY_DECODER), "decoder"),
+    FileRole.HIGH_NOISE_DIFFUSION_MODEL: "high_noise",
+    FileRole.LORA: "loras",
+}
+"""The part of the model that a file of this role is, a field of `Weights`."""
+_TEXT_PREFIXES = ("cond_stage_model.", "conditioner.", "text_encoders.", "te.")
+
+
+def _sizes_in_file(
+    file: ModelFile, header: WeightsHeader | None, model: Model, way: Way
+) -> Iterator[tuple[str, int]]:
+    """Part and bytes of the tensors that the engine keeps."""
+    part = _PARTS.get(file.role, "diffusion")
     if header is None:
-        return _weights_without_header(file, model)
+        yield part, _weights_without_header(file, model)
+        return
     decoder_is_elsewhere = file.role is FileRole.MODEL and _has_decoder_file(model)
-    return sum(
-        _bytes_in_memory(tensor, file.role)
-        for tensor in header.tensors
-        if _is_kept(tensor.name, file.role, way, decoder_is_elsewhere=decoder_is_elsewhere)
-    )
+    for tensor in header.tensors:
+        if _is_kept(tensor.name, file.role, way, decoder_is_elsewhere=decoder_is_elsewhere):
+            own = _part_in_whole(tensor.name) if file.role is FileRole.MODEL else part
+            yield own, _bytes_in_memory(tensor, file.role)
+
+
+def _part_in_whole(name: str) -> str:
+    """The part that a tensor of a whole checkpoint belongs to."""
+    if is_decoder_tensor(name):
+        return "decoder"
+    return "text" if name.startswith(_TEXT_PREFIXES) else "diffusion"
 
 
 def _is_kept(name: str, role: FileRole, way: Way, *, decoder_is_elsewhere: bool) -> bool:

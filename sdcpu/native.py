@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sdcpu.errors import BuildUnusableError, InvalidRequestError, ModelFileError, ModelLoadError
-from sdcpu.protocol import PREDICTIONS, GenerateSettings, LoadSettings, LoraFile, Pixels
-from sdcpu.sampling import SAMPLERS, SCHEDULERS
+from sdcpu.protocol import GenerateSettings, LoadSettings, LoraFile, Pixels
+from sdcpu.sampling import PREDICTIONS, SAMPLERS, SCHEDULERS
 
 PREVIEWS = ("none", "proj", "tae")
 """In the engine's order (enum preview_t)."""
@@ -75,6 +75,9 @@ def context_parameters(native: Any, settings: LoadSettings) -> Any:
         tae_preview_only=settings.tiny_decoder_for_preview_only,
         circular_x=settings.seamless_horizontally,
         circular_y=settings.seamless_vertically,
+        keep_clip_on_cpu=settings.placement.text_on_processor,
+        keep_vae_on_cpu=settings.placement.decoder_on_processor,
+        offload_params_to_cpu=settings.placement.offloaded,
         # The engine's docs/chroma.md; it says that flash attention and the mask do not agree.
         chroma_use_dit_mask=False,
     )
@@ -186,6 +189,7 @@ def check_layout(native: Any) -> None:
     paths: dict[str, object] = {field: field.encode() for field in _PATH_FIELDS.values()}
     numbers = {"n_threads": 11, "chroma_t5_mask_pad": 12}
     switches = {"vae_decode_only": False, "diffusion_flash_attn": True, "circular_y": True}
+    switches |= {"keep_clip_on_cpu": True, "keep_vae_on_cpu": True, "offload_params_to_cpu": True}
     _check_struct(native, "sd_ctx_params", **paths, **numbers, **switches)
     texts: dict[str, object] = {"prompt": b"yes", "negative_prompt": b"no"}
     numbers = {"clip_skip": 11, "width": 12, "height": 13, "seed": 2**40, "batch_count": 14}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,17 @@ from sdcpu.fitting import Fitting, Room, Scene, find_room, find_room_on
 from sdcpu.gpus import Gpu
 from sdcpu.hardware import Hardware
 from sdcpu.images import ImageRequest
-from sdcpu.kernels import MEASURED, OFF, KernelChoice, choose_kernels
+from sdcpu.kernels import (
+    AUTOMATIC,
+    MEASURED,
+    OFF,
+    KernelChoice,
+    choose_kernels,
+    usable_kernels,
+)
 from sdcpu.measurements import Conditions, Measurements, format_duration
 from sdcpu.memory import MemoryEstimate, main_tensor_type
+from sdcpu.placement import ON_CARD, Placement
 from sdcpu.quality import FilledRequest, fill_request
 from sdcpu.registry import FileRole, Model, ModelFile
 from sdcpu.sampling import TWO_PASS_SAMPLERS
@@ -45,6 +53,8 @@ class EnginePlan:
     build: Build
     card: Gpu | None = None
     """What computes, where it is not the processor."""
+    placement: Placement = ON_CARD
+    """What is not on that card all the time; `memory.system` has the bytes of main memory."""
     request: ImageRequest
     """Every open value is filled in; the size is what the engine draws."""
     threads: int
@@ -135,31 +145,34 @@ def make_plan(
     check_kind(request, model)
     request, length_reasons = with_length(request, model)
     filled = fill_request(first_request(request, model), model, start=start)
-    room: Room
-    if card is None:
-        room = find_room(hardware, memory_limit, memory_held)
-        kernels = choose_kernels(
-            accel,
-            hardware.cpu_features,
-            built=kernels_built,
-            measured=tuning.kernels if tuning else None,
-        )
-    else:
-        room = find_room_on(card)
-        kernels = KernelChoice(name=OFF, reason=f"The {card.name} computes ({build.name}).")
+    room = find_room(hardware, memory_limit, memory_held)
+    if card is not None:
+        room = find_room_on(card, room)
+    if card is not None and accel not in usable_kernels(hardware.cpu_features, built=kernels_built):
+        accel = OFF if accel == OFF else AUTOMATIC  # they would compute a part of the model at most
+    kernels = choose_kernels(
+        accel,
+        hardware.cpu_features,
+        built=kernels_built,
+        measured=tuning.kernels if tuning else None,
+    )
     thread_count, thread_reason = choose_threads(hardware, threads, tuning)
     scene = Scene(
         model=model,
         headers=headers,
         kernel_threads=0 if kernels.name == OFF else thread_count,
         conv_direct=tuning is not None and tuning.kernels == OFF and tuning.diffusion_conv_direct,
-        on_card=card is not None,
+        card=card,
     )
     size = _finished_size(filled)
     fitting, second, second_reasons = find_ways(
         scene, filled.request, size, may_fall_back=request.decoder == "auto", room=room
     )
     way, memory = fitting.way, fitting.memory
+    if card is not None:
+        reason = f"The {card.name} computes ({build.name})."
+        alone = KernelChoice(name=OFF, reason=reason)
+        kernels = replace(kernels, reason=reason) if way.placement.uses_processor else alone
     drawn = replace(filled.request, decoder=way.decoder)
     if drawn.preview == "auto":
         drawn = replace(drawn, preview="tae" if way.tiny_preview else "proj")
@@ -172,6 +185,8 @@ def make_plan(
     memory = replace(memory, upscale=max((part.memory for part in made), default=0))
     computer = hardware.cpu_name if card is None else card.name
     machine = f"{computer} | {build.name} {build.version} {kernels.name}"
+    if way.placement != ON_CARD:
+        machine += f" {way.placement.label}"
     conditions = replace(
         _conditions(machine, thread_count, scene, drawn, fitting), **_work_afterwards(second, made)
     )
@@ -179,10 +194,7 @@ def make_plan(
     surprises = (*length_reasons, *filled.reasons, *second_reasons)
     surprises += (*(part.reason for part in made), *fitting.reasons)
     reasons = [*surprises, *([thread_reason] if card is None else []), kernels.reason]
-    reasons.append(
-        f"At its peak it takes {size_text(memory.peak)} of {size_text(room.size)} {room.name}: "
-        f"{size_text(memory.weights)} for the model, the rest to compute with."
-    )
+    reasons += _memory_reasons(memory, room, way.placement)
     if drawn.preview in _PREVIEW_REASONS:
         reasons.append(_PREVIEW_REASONS[drawn.preview])
     if seconds is not None:
@@ -193,6 +205,7 @@ def make_plan(
         model=model,
         build=build,
         card=card,
+        placement=way.placement,
         request=drawn,
         threads=thread_count,
         kernels=kernels.name,
@@ -216,6 +229,18 @@ def make_plan(
         surprises=surprises,
         reasons=tuple(reasons),
     )
+
+
+def _memory_reasons(memory: MemoryEstimate, room: Room, placement: Placement) -> Iterator[str]:
+    peak = f"At its peak it takes {size_text(memory.peak)} of {size_text(room.size)} {room.name}"
+    if placement.offloaded:
+        yield f"{peak}, a part of the model at a time."
+    else:
+        weights = size_text(memory.weights)
+        yield f"{peak}: {weights} for the model, the rest to compute with."
+    if memory.system and room.system:
+        beside, there = size_text(memory.system.peak), size_text(room.system.size)
+        yield f"Beside that it takes {beside} of {there} {room.system.name}."
 
 
 def with_reason(plan: EnginePlan, reason: str) -> EnginePlan:

@@ -16,16 +16,13 @@ from dataclasses import dataclass, field
 from typing import IO, Literal
 
 from sdcpu.errors import Detail
+from sdcpu.placement import ON_CARD, Placement
 
 _LENGTH = struct.Struct("<I")
 MAX_HEADER_BYTES = 64 * 1024 * 1024
 """A longer JSON part means that the stream is not ours."""
 MAX_PART_BYTES = 1024 * 1024 * 1024
 """A longer binary part means the same; 8192 x 8192 pixels in RGBA are a quarter of it."""
-
-
-PREDICTIONS = ("eps", "v", "edm_v", "flow", "flux_flow", "flux2_flow")
-"""What a diffusion model predicts, in the engine's order (enum prediction_t)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,11 +72,13 @@ class LoadSettings:
     tiny_decoder_for_preview_only: bool = False
     """Keep the full decoder for the result when a tiny one is loaded for previews."""
     prediction: str | None = None
-    """A name of `PREDICTIONS`; None: the engine reads it off the file."""
+    """A name of `sdcpu.sampling.PREDICTIONS`; None: the engine reads it off the file."""
     embeddings: dict[str, str] = field(default_factory=dict)
     """Paths of textual inversions by the words of prompts that stand for them."""
     seamless_horizontally: bool = False
     seamless_vertically: bool = False
+    placement: Placement = ON_CARD
+    """Without effect where no card computes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -314,7 +313,7 @@ FromEngine = Started | Logged | Reached | Previewed | Loaded | Made | Finished |
 _CLASSES: dict[str, Callable[..., object]] = {
     kind.__name__: kind
     for kind in (
-        *(Pixels, LoraFile, LoadSettings, GenerateSettings, VideoSettings),
+        *(Pixels, LoraFile, Placement, LoadSettings, GenerateSettings, VideoSettings),
         *(Load, Generate, GenerateVideo, Upscale, Quantize, Cancel, Stop),
         *(Started, Logged, Reached, Previewed, Loaded, Drawn, FrameDrawn, Upscaled),
         *(Finished, Failed),

@@ -51,6 +51,9 @@ SCHEDULER_USES: Mapping[str, str] = {
 SAMPLERS = tuple(SAMPLER_USES)
 SCHEDULERS = tuple(SCHEDULER_USES)
 
+PREDICTIONS = ("eps", "v", "edm_v", "flow", "flux_flow", "flux2_flow")
+"""What a diffusion model predicts, in the engine's order (enum prediction_t)."""
+
 TWO_PASS_SAMPLERS = frozenset({"heun", "dpm2", "dpm++2s_a", "res_2s"})
 """Samplers that ask the model twice for every step."""
 ETA_SAMPLERS = frozenset(

@@ -47,6 +47,7 @@ def plan_fields(plan: EnginePlan) -> list[tuple[str, str]]:
         ("sampling", f"{request.sampler}, {request.scheduler}, cfg {request.cfg_scale:g}"),
         ("engine", f"{plan.build.name} {plan.build.version}, {_computer(plan)}"),
         ("kernels", ", ".join(kernels)),
+        *([("placement", plan.placement.label)] if plan.placement.label else []),
         ("decoder", plan.decoder + (f", in tiles of {plan.tile_size}" if plan.tile_size else "")),
         ("memory", f"{size_text(plan.memory_needed)} of {size_text(plan.memory_available)}"),
         (
@@ -54,6 +55,11 @@ def plan_fields(plan: EnginePlan) -> list[tuple[str, str]]:
             f"weights {size_text(memory.weights)}, drawing {size_text(memory.sample)}, "
             f"decoding {size_text(memory.decode)}"
             + (f", enlarging {size_text(memory.upscale)}" if memory.upscale else ""),
+        ),
+        *(
+            [("", f"{size_text(memory.system.peak)} of main memory beside the card's")]
+            if memory.system
+            else []
         ),
         ("time", _time(plan)),
         *(("why", reason) for reason in plan.reasons),

@@ -49,6 +49,11 @@ class Gpu:
         """Whether it is more than a program that plays a card."""
         return self.kind != "software"
 
+    @property
+    def shares_memory(self) -> bool:
+        """Whether its memory is the processor's."""
+        return self.kind in ("integrated", "software")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Driver:

@@ -24,6 +24,7 @@ LAYERS = (
     | {"sampling", "step_cache"}
     | {"videos", "video_files", "native_videos"}
     | {"hardware", "gpus", "kernels", "measurements", "protocol", "stopwatch"}
+    | {"placement"}
     | {
         "registry",
         "families",
@@ -42,6 +43,8 @@ LAYERS = (
         "downloads",
         "buffers",
         "memory",
+        "card_memory",
+        "card_ways",
         "quality",
         "video_rules",
         "fitting",
