@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -81,6 +82,8 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=_LEAVE_SECONDS,
             )
         )
+        # Uvicorn takes a refused socket for a mistake; anybody could fill the log with it.
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         self._app = app
         self._listener = listener
         self._ready = ready
@@ -131,6 +134,10 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "without completing handshake" not in record.getMessage()
 
 
 class _Protocol(H11Protocol):

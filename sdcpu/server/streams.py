@@ -69,6 +69,7 @@ class Streams:
         self._open.add(news)
         subscription = self._announcements.subscribe(job, after)
         heard = self._announcements.latest if after is None else after
+        resumed = heard
         now = asyncio.get_running_loop().time
         next_sign = now()
         try:
@@ -77,10 +78,11 @@ class Streams:
                 while announcement := subscription.get(timeout=0):
                     heard = announcement.number
                     yield announcement
-                if subscription.closed:  # it was too slow, or the queue is closed
+                if subscription.closed and heard == resumed:
+                    return  # with the queue
+                if subscription.closed:  # it was too slow
+                    resumed = heard
                     subscription = self._announcements.subscribe(job, heard)
-                    if subscription.closed:
-                        return
                 elif now() >= next_sign:
                     next_sign = now() + HEARTBEAT_SECONDS
                     yield None

@@ -145,10 +145,10 @@ NONSENSE: list[tuple[Any, int]] = [
 
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/plan"])
-def test_nonsense_is_refused_in_one_form(client: httpx2.Client, path: str) -> None:
+def test_nonsense_is_refused_in_one_form(shared: httpx2.Client, path: str) -> None:
     headers = {"content-type": "application/json"}
     for body, expected in NONSENSE:
-        answer = client.post(path, content=json.dumps(body), headers=headers)
+        answer = shared.post(path, content=json.dumps(body), headers=headers)
         assert answer.status_code == expected, (body, answer.text)
         assert error_code(answer) == "invalid_request"
 
@@ -164,9 +164,9 @@ def test_nonsense_is_refused_in_one_form(client: httpx2.Client, path: str) -> No
         b'{"request": {"prompt": "a", "seed": ' + b"9" * 5000 + b"}}",
     ],
 )
-def test_what_is_no_json_is_refused(client: httpx2.Client, body: bytes) -> None:
+def test_what_is_no_json_is_refused(shared: httpx2.Client, body: bytes) -> None:
     headers = {"content-type": "application/json"}
-    answer = client.post("/api/v1/jobs", content=body, headers=headers)
+    answer = shared.post("/api/v1/jobs", content=body, headers=headers)
     assert answer.status_code in (400, 422)
     error_code(answer)
 
@@ -195,28 +195,28 @@ def test_what_is_no_json_is_refused(client: httpx2.Client, body: bytes) -> None:
         ("GET", "/api", 404),
     ],
 )
-def test_what_is_not_there(client: httpx2.Client, method: str, path: str, expected: int) -> None:
-    answer = client.request(method, path)
+def test_what_is_not_there(shared: httpx2.Client, method: str, path: str, expected: int) -> None:
+    answer = shared.request(method, path)
     assert answer.status_code == expected, answer.text
     error_code(answer)
 
 
-def test_lists(client: httpx2.Client) -> None:
+def test_lists(shared: httpx2.Client) -> None:
     for name in ("models", "loras", "upscalers", "styles", "samplers", "schedulers"):
-        listed = client.get(f"/api/v1/{name}").json()
+        listed = shared.get(f"/api/v1/{name}").json()
         assert listed, name
         assert all(entry["name"] and entry["summary"] for entry in listed), name
-    demo = next(each for each in client.get("/api/v1/models").json() if each["name"] == "demo")
+    demo = next(each for each in shared.get("/api/v1/models").json() if each["name"] == "demo")
     assert demo["here"] is True
     assert demo["defaults"]["width"] == 256
-    about = client.get("/api/v1/about").json()
+    about = shared.get("/api/v1/about").json()
     assert about["default_model"] == "demo"
     assert about["downloads_allowed"] is False
     assert schemas.About.model_validate(about)
 
 
-def test_a_plan(client: httpx2.Client) -> None:
-    answer = client.post("/api/v1/plan", json={"request": {"prompt": "a red circle"}})
+def test_a_plan(shared: httpx2.Client) -> None:
+    answer = shared.post("/api/v1/plan", json={"request": {"prompt": "a red circle"}})
     assert answer.status_code == 200
     assert {"seconds_expected", "memory_needed", "download_bytes"} <= set(answer.json())
 
