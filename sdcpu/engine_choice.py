@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from sdcpu.build_choice import faster_plan
 from sdcpu.builds import AUTOMATIC, Build, find_build, list_builds
 from sdcpu.builds.installed import device_environment
 from sdcpu.builds.recipes import CPU
-from sdcpu.errors import BuildUnusableError, InvalidRequestError
+from sdcpu.errors import BuildError, BuildUnusableError, InvalidRequestError, NotEnoughMemoryError
 from sdcpu.gpus import APIS, Driver, Gpu, cards, detect_gpus
+from sdcpu.plan import EnginePlan, with_reason
 from sdcpu.protocol import Started
 from sdcpu.settings import Settings
 
@@ -44,6 +47,30 @@ class EngineChoice:
         if self._settings.device and not self.asked_for and not build.is_gpu:
             self._check_device_asked_for()
         return build
+
+    def plan(self, decide: Callable[[Build], EnginePlan], loaded: Path | None = None) -> EnginePlan:
+        """The plan with the build that is the fastest for it; `decide` makes one with a build.
+
+        `loaded` is the library of the engine that runs already.
+
+        Raises:
+            NotEnoughMemoryError: it fits in no way, or not with the build that was asked for.
+            SdcpuError: what `build` and `decide` raise.
+        """
+        build = self.build()
+        if not build.is_gpu or self.asked_for:
+            return decide(build)
+        try:
+            plan = decide(build)
+        except NotEnoughMemoryError as error:
+            reason = "The processor draws, because the card's memory is too small: "
+            return with_reason(decide(find_build(CPU, self._settings)), reason + error.message)
+        if self._settings.device:  # whoever names a card wants it
+            return plan
+        try:
+            return faster_plan(plan, decide(find_build(CPU, self._settings)), loaded)
+        except (BuildError, NotEnoughMemoryError):
+            return plan
 
     def card(self, build: Build) -> Gpu | None:
         """The card that a build computes on; None for the processor.

@@ -42,6 +42,11 @@ class EngineRun:
         return self._process.pid if self._process else None
 
     @property
+    def library(self) -> Path | None:
+        """The engine's library that runs, while there is a process."""
+        return self._process.library if self._process else None
+
+    @property
     def is_cancelled(self) -> bool:
         """Whether `cancel` was called since the request began."""
         return self._cancelled.is_set()

@@ -302,17 +302,9 @@ class ImageGenerator:
         return choice
 
     def _planned(self, choice: Choice, request: ImageRequest) -> EnginePlan:
-        build = self._engines.build()
-        try:
-            plan = self._with_variant(choice.model, request, build)
-        except NotEnoughMemoryError as error:
-            if not build.is_gpu or self._engines.asked_for:
-                raise
-            self._engines.give_up_cards()
-            plan = with_reason(
-                self._with_variant(choice.model, request, self._engines.build()),
-                f"The processor draws, because the card's memory is too small: {error.message}",
-            )
+        plan = self._engines.plan(
+            lambda build: self._with_variant(choice.model, request, build), self._run.library
+        )
         for reason in filter(None, (words_note(plan), choice.reason, self._news)):
             plan = with_reason(plan, reason)
         return plan

@@ -108,6 +108,11 @@ class Measurements:
         needed = _work(conditions).keys() - {"load", "text"}
         return sum(stages.values()) if needed <= stages.keys() else None
 
+    def times(self, conditions: Conditions) -> int:
+        """How many requests of this amount of work were measured; at most `MAX_SAMPLES`."""
+        key, amount, _ = _work(conditions).get("sample", ("", 0, 0))
+        return len(self._curves.get(key, {}).get(str(amount), ()))
+
     def record(self, conditions: Conditions, stage_seconds: Mapping[str, float]) -> None:
         """Remember what a finished request took; stages that took no time are left out."""
         # Another process may have written since: what it measured is kept.

@@ -88,6 +88,8 @@ class EnginePlan:
     """Bytes that may be used; the needed ones fit with a margin (`sdcpu.fitting.SAFETY_MARGIN`)."""
     seconds_expected: float | None
     """For the whole request, loading included; None until something like it was measured here."""
+    times_measured: int = 0
+    """How often just this was measured; 0 where the seconds were scaled from something like it."""
     stage_seconds: Mapping[str, float] = field(default_factory=dict, hash=False)
     """Seconds expected of each stage, as far as known."""
     conditions: Conditions
@@ -224,6 +226,7 @@ def make_plan(
         memory_needed=memory.peak,
         memory_available=room.size,
         seconds_expected=seconds,
+        times_measured=measurements.times(conditions),
         stage_seconds=measurements.stages(conditions),
         conditions=conditions,
         surprises=surprises,

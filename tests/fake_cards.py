@@ -19,7 +19,7 @@ from sdcpu.settings import Settings
 from sdcpu.worker import Emit, serve
 from tests.engines import FakeEngine
 
-BEHAVIOURS = ("good", "slow", "dies", "dies later", "full", "blind", "black", "wrong")
+BEHAVIOURS = ("good", "slow", "crawls", "dies", "dies later", "full", "blind", "black", "wrong")
 COMMAND = (sys.executable, str(Path(__file__).resolve()))
 """The program of an `EngineProcess`."""
 
@@ -81,6 +81,8 @@ class CardEngine(FakeEngine):
         if self._behaviour == "dies":
             os.abort()
         seconds = super().generate(settings)
+        if self._behaviour == "crawls":
+            return seconds | {"sample": 1000.0}
         return seconds | {"sample": 0.01} if self._behaviour not in ("", "slow") else seconds
 
     def _changed(self, message: FromEngine) -> None:

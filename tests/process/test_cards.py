@@ -163,6 +163,31 @@ def test_a_card_that_is_too_small(settings: Settings, monkeypatch: pytest.Monkey
         draw(replace(settings, build="cuda"))
 
 
+def test_a_card_that_is_slower_for_a_size_is_not_used_for_it(settings: Settings) -> None:
+    install_card_build(settings, "crawls")
+    assert [plan.build.name for plan in draw(settings)[0]] == ["cuda"]
+    draw(replace(settings, build="cpu"))  # now there is something to compare it with
+    ((again,), _) = draw(settings)
+    assert again.build.name == "cuda"
+    assert "measured only once" in again.reasons[-1]
+    ((plan,), _) = draw(settings)
+    assert plan.build.name == "cpu"
+    assert "takes less time than the NVIDIA Test" in plan.surprises[0]
+    ((asked,), _) = draw(replace(settings, build="cuda"))
+    assert asked.build.name == "cuda"
+
+
+def test_a_picture_that_is_too_large_for_a_card_does_not_cost_the_others_the_card(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_card_build(settings)
+    see(monkeypatch, replace(DRIVER, devices=(replace(CARD, memory_free=1_700_000_000),)))
+    with ImageGenerator("demo", settings=settings) as generator:
+        sizes = ({}, {"width": 1536, "height": 1536}, {})
+        names = [generator.plan("a red circle", **size).build.name for size in sizes]
+    assert names == ["cuda", "cpu", "cuda"]
+
+
 def test_a_card_that_is_not_there(settings: Settings) -> None:
     install_card_build(settings)
     with pytest.raises(sdcpu.InvalidRequestError, match="no device 1") as caught:

@@ -48,6 +48,7 @@ LAYERS = (
         "quality",
         "video_rules",
         "fitting",
+        "build_choice",
         "plan",
         "demo",
         "accel",
