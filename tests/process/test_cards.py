@@ -183,7 +183,7 @@ def test_a_picture_that_is_too_large_for_a_card_does_not_cost_the_others_the_car
     install_card_build(settings)
     see(monkeypatch, replace(DRIVER, devices=(replace(CARD, memory_free=1_700_000_000),)))
     with ImageGenerator("demo", settings=settings) as generator:
-        sizes = ({}, {"width": 1536, "height": 1536}, {})
+        sizes: tuple[dict[str, int], ...] = ({}, {"width": 1536, "height": 1536}, {})
         names = [generator.plan("a red circle", **size).build.name for size in sizes]
     assert names == ["cuda", "cpu", "cuda"]
 
