@@ -30,3 +30,21 @@ def numbered(path: Path, index: int, count: int) -> Path:
     'cat-2.png'
     """
     return path if count == 1 else path.with_name(f"{path.stem}-{index + 1}{path.suffix}")
+
+
+def picture_stem(prompt: str, seed: int) -> str:
+    """What a picture is called where nothing else was said, without its ending."""
+    return f"{slug(prompt)}-{seed}"
+
+
+def unused_path(folder: Path, stem: str, ending: str) -> Path:
+    """A name that no file has, with a number behind the stem where that is needed.
+
+    >>> unused_path(Path("nowhere"), "a-cat-7", ".png").name
+    'a-cat-7.png'
+    """
+    path, number = folder / f"{stem}{ending}", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}-{number}{ending}"
+    return path

@@ -59,7 +59,7 @@ class Settings:
     hub_endpoint: str | None = None
     hub_token: str | None = None
     server_token: str | None = None
-    """What clients of `sdcpu serve` have to know (SDCPU_TOKEN)."""
+    """What clients of `sdcpu serve` and `sdcpu mcp` have to know (SDCPU_TOKEN)."""
 
     @property
     def server_folder(self) -> Path:

@@ -16,6 +16,7 @@ DRAWING = (
     "sdcpu.series",
     "sdcpu.batch.runs",
     "sdcpu.grid.cells",
+    "sdcpu.agents.studio",
 )
 """Modules whose examples start the engine."""
 

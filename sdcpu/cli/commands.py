@@ -29,6 +29,7 @@ COMMANDS = {
     "styles": "List the styles that a picture can have.",
     "upscale": "Make a picture 2 or 4 times as large.",
     "samplers": "List samplers and schedulers and what they are good for.",
+    "mcp": "Let agents make pictures, over the Model Context Protocol.",
     "plan": "Say how a picture would be made, and why.",
     "builds": "Make and check builds of the engine for graphics cards.",
     "doctor": "Check this installation and this machine.",

@@ -14,6 +14,7 @@ from sdcpu.cli.progress import Display, open_display
 from sdcpu.errors import SdcpuError
 from sdcpu.events import Preview
 from sdcpu.images import GeneratedImage
+from sdcpu.picture_names import picture_stem, unused_path
 from sdcpu.plan import EnginePlan
 from sdcpu.videos import GeneratedVideo
 
@@ -101,7 +102,6 @@ class Drawing:
                     print_note(line)
 
     def _keep_preview(self, event: Preview) -> None:
-        from sdcpu.cli.outputs import picture_stem, unused_path
         from sdcpu.recipe import save_picture
 
         if self.preview_folder is None or self.plan is None:

@@ -89,10 +89,10 @@ def grid(  # noqa: PLR0917 - click passes them by name
     All pictures have the same seed, unless it is what differs.
     """
     from sdcpu.cli.drawing import Drawing
-    from sdcpu.cli.outputs import Outputs, unused_path
+    from sdcpu.cli.outputs import Outputs
     from sdcpu.generator import ImageGenerator
     from sdcpu.grid import grid_picture, make_grid, stream_grid
-    from sdcpu.picture_names import slug
+    from sdcpu.picture_names import slug, unused_path
     from sdcpu.recipe import check_output, save_picture
 
     request = styles_from(values) | request_from(values)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdcpu.errors import InvalidRequestError
-from sdcpu.picture_names import slug
+from sdcpu.picture_names import picture_stem, unused_path
 
 if TYPE_CHECKING:
     from sdcpu.images import GeneratedImage
@@ -75,24 +75,6 @@ class VideoOutput:
 
         stem = picture_stem(video.request.prompt, video.seed)
         return video.save(unused_path(Path(), stem, usual_ending()), overwrite=False)
-
-
-def picture_stem(prompt: str, seed: int) -> str:
-    """What a picture is called where nothing else was said, without its ending."""
-    return f"{slug(prompt)}-{seed}"
-
-
-def unused_path(folder: Path, stem: str, ending: str) -> Path:
-    """A name that no file has, with a number behind the stem where that is needed.
-
-    >>> unused_path(Path("nowhere"), "a-cat-7", ".png").name
-    'a-cat-7.png'
-    """
-    path, number = folder / f"{stem}{ending}", 1
-    while path.exists():
-        number += 1
-        path = folder / f"{stem}-{number}{ending}"
-    return path
 
 
 def _is_folder(path: Path) -> bool:

@@ -84,6 +84,7 @@ LAYERS = (
     },
     {"job_queue"},
     {"server"},
+    {"agents"},
     {"cli"},
     {"__main__"},
 )
