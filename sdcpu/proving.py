@@ -19,6 +19,7 @@ from sdcpu.builds.records import Proof, library_mark, read_record, write_record
 from sdcpu.catalog import Catalog
 from sdcpu.engine_choice import EngineChoice, check_devices
 from sdcpu.errors import (
+    BuildError,
     BuildNotInstalledError,
     BuildUnusableError,
     InvalidRequestError,
@@ -128,7 +129,9 @@ def _card(build: Build, drivers: Sequence[Driver], settings: Settings) -> Gpu | 
 
 
 def _judge(build: Build, card: Gpu | None, settings: Settings) -> Proof:
-    reference = find_build(CPU, replace(settings, builds_folder=settings.builds_folder / "none"))
+    reference = _reference(build, settings)
+    if reference is None:
+        return _judge_alone(build, settings)
     measure = _show(reference, None, settings)
     try:
         shown = _show(build, card, settings)
@@ -147,15 +150,44 @@ def _judge(build: Build, card: Gpu | None, settings: Settings) -> Proof:
         memory=shown.memory,
         device_memory=shown.device_memory,
     )
-    times = f"{shown.seconds:.3g} s for a step, the processor {measure.seconds:.3g} s"
+    other = "the processor" if build.is_gpu else "the installed library"
+    times = f"{shown.seconds:.3g} s for a step, {other} {measure.seconds:.3g} s"
     if is_one_colour(shown.picture):
         return replace(proof, verdict="fails", reason="Its picture has one colour only.")
     if decibels < SAME_PICTURE:
         reason = f"Its picture is not the processor's: {decibels:.0f} dB alike."
         return replace(proof, verdict="fails", reason=reason)
-    if build.is_gpu and shown.seconds > _SHARE_FASTER * measure.seconds:
+    if shown.seconds > _SHARE_FASTER * measure.seconds:
         return replace(proof, verdict="slower", reason=f"It is not faster: it takes {times}.")
     return replace(proof, reason=f"It takes {times}.")
+
+
+def _reference(build: Build, settings: Settings) -> Build | None:
+    """What a build is compared with; None where no other one runs here."""
+    if build.is_gpu:
+        return find_build(CPU, settings)
+    try:
+        return find_build(CPU, replace(settings, builds_folder=settings.builds_folder / "none"))
+    except BuildError:
+        return None
+
+
+def _judge_alone(build: Build, settings: Settings) -> Proof:
+    """Judge a build for the processor without another one to compare it with."""
+    try:
+        shown = _show(build, None, settings)
+    except SdcpuError as error:
+        return Proof(verdict="fails", reason=error.message)
+    proof = Proof(
+        verdict="faster",
+        reason=f"It is the only one that runs here: it takes {shown.seconds:.3g} s for a step.",
+        device=shown.device,
+        seconds=shown.seconds,
+        memory=shown.memory,
+    )
+    if is_one_colour(shown.picture):
+        return replace(proof, verdict="fails", reason="Its picture has one colour only.")
+    return proof
 
 
 def _show(build: Build, card: Gpu | None, settings: Settings) -> _Showing:

@@ -37,7 +37,7 @@ MEMORY_PER_JOB = 1_500_000_000
 _LINES_SHOWN = 6
 _NINJA_COUNTER = re.compile(r"^\[(\d+)/(\d+)\] (?!Re-)")
 _INSTRUCTIONS = re.compile(
-    r"sse|ssse|avx|fma|f16c|bmi|amx|gfni|vaes|vpclmul|asimd|sve|i8mm|bf16|sme"
+    r"sse|ssse|avx|fma|f16c|bmi|amx|gfni|vaes|vpclmul|asimd|sve|i8mm|bf16|sme(?!p)"
 )
 """Names of instruction sets that a compiler uses, among all that the kernel says of a processor."""
 _COMPLAINT = re.compile(

@@ -10,11 +10,12 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdcpu.binding import BINDING, BINDING_MODULE, BINDING_VERSION
+from sdcpu.builds.compiled_for import compiled_for
 from sdcpu.builds.recipes import CPU, RECIPES, find_recipe
 from sdcpu.builds.records import BuildRecord, Proof, library_mark, read_record
 from sdcpu.errors import BuildNotInstalledError, BuildUnusableError
@@ -53,6 +54,8 @@ class Build:
     """What to do about that."""
     proof: Proof | None = None
     """What its last proof showed; None where there was none, and for the package's own library."""
+    note: str = ""
+    """Of the package's library: why the one that was compiled here does not stand in for it."""
 
     @property
     def is_gpu(self) -> bool:
@@ -74,14 +77,23 @@ def list_builds(settings: Settings) -> tuple[Build, ...]:
     """
     own = {name: build for name in RECIPES if (build := own_build(name, settings)) is not None}
     package = _package_folder()
-    # One that was compiled for this processor stands in for the package's.
     cpu = own.pop(CPU, None)
-    if (cpu is None or not cpu.usable) and package is not None:
-        cpu = _package_build(package)
+    if package is not None:
+        cpu = _faster_cpu_build(cpu, _package_build(package))
     faster = sorted(own.values(), key=lambda build: not (build.usable and build.is_faster))
     ahead = [build for build in faster if build.usable and build.is_faster]
     behind = [build for build in faster if build not in ahead]
     return (*ahead, *([] if cpu is None else [cpu]), *behind)
+
+
+def _faster_cpu_build(own: Build | None, packaged: Build) -> Build:
+    """The one that was compiled here where it was proved faster, or is the only one that runs."""
+    if own is None:
+        return packaged
+    if own.usable and (own.is_faster or not packaged.usable):
+        return own
+    why = own.problem or (own.proof.reason if own.proof else "")
+    return replace(packaged, note=f"The one that was compiled here is not used: {why}")
 
 
 def find_build(name: str, settings: Settings, drivers: Sequence[Driver] | None = None) -> Build:
@@ -244,11 +256,14 @@ def _problem_of_library(record: BuildRecord, library: Path) -> str:
         return f"it is of the engine {record.binding_version}, not {BINDING_VERSION}."
     if not library.is_file():
         return f"its library {library} is missing."
+    return _problem_of_processor({*record.features, *compiled_for(library)})
+
+
+def _problem_of_processor(features: Collection[str]) -> str:
+    """What this processor lacks of the instruction sets that a library may use; "" for nothing."""
     here = detect_hardware().cpu_features
-    lacking = sorted(set(record.features) - here) if here else []
-    if lacking:
-        return f"this processor lacks what it was compiled for: {', '.join(lacking)}."
-    return ""
+    lacking = sorted(set(features) - here) if here else []
+    return f"this processor lacks what it was compiled for: {', '.join(lacking)}." * bool(lacking)
 
 
 def _package_folder() -> Path | None:
@@ -281,7 +296,8 @@ def _package_build(package: Path) -> Build:
     elif not library.is_file():
         problem = f"its library {library} is missing."
     else:
-        problem = ""
+        # Copied from another machine, or in a container on an older one.
+        problem = _problem_of_processor(compiled_for(library))
     return Build(
         name=CPU,
         title="The processor, any maker",
@@ -289,5 +305,6 @@ def _package_build(package: Path) -> Build:
         version=version,
         usable=not problem,
         problem=problem,
-        hint=f"Install it again: pip install --force-reinstall {BINDING}=={BINDING_VERSION}",
+        hint="Make one for this machine: sdcpu builds install cpu; or install it again: "
+        f"pip install --force-reinstall --no-cache-dir {BINDING}=={BINDING_VERSION}",
     )

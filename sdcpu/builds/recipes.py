@@ -144,6 +144,8 @@ COMMON_OPTIONS = (
     # Formats of files that only the examples write.
     "-DSD_WEBP=OFF",
     "-DSD_WEBM=OFF",
+    # For this very processor, also where SOURCE_DATE_EPOCH asks for builds that are all alike.
+    "-DGGML_NATIVE=ON",
     # Faster products of matrices where our own kernels do not compute.
     "-DGGML_LLAMAFILE=ON",
     # CMake 4 refuses projects that name an older version.

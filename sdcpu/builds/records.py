@@ -14,8 +14,8 @@ FILE_NAME = "build.json"
 FORMAT = 1
 
 Verdict = Literal["faster", "slower", "fails"]
-"""Of a proof. A build that is slower than the processor is used when it is asked for by name;
-one that fails is not."""
+"""Of a proof, beside the library of the installed package. A build for cards that is slower is used
+when it is asked for by name; one that fails is not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

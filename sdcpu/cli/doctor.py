@@ -179,6 +179,8 @@ def _engine() -> Iterator[Finding]:
     engines = EngineChoice(settings)
     build = engines.build()
     yield Finding(name="engine", text=f"{build.name}: {build.title}, {build.version}")
+    if build.note:
+        yield Finding(name="engine", text=build.note)
     built = are_kernels_there(build.library)
     tuning = Tunings(settings.state_folder).find(circumstances_of(hardware, build))
     kernels = choose_kernels(
