@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         QueueFolderError,
         QueueFullError,
         RegistryError,
+        RemoteError,
         RequestTooLargeError,
         SdcpuError,
         SettingsError,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from sdcpu.images import GeneratedImage, ImageRequest
     from sdcpu.one_call import generate, make_plan
     from sdcpu.plan import EnginePlan
+    from sdcpu.remote import RemoteGenerator, RemotePlan
     from sdcpu.series import stream_series
     from sdcpu.settings import Settings, load_settings
     from sdcpu.styles import Style, load_styles
@@ -91,6 +93,9 @@ __all__ = [
     "QueueFolderError",
     "QueueFullError",
     "RegistryError",
+    "RemoteError",
+    "RemoteGenerator",
+    "RemotePlan",
     "RequestTooLargeError",
     "SdcpuError",
     "Settings",
@@ -113,7 +118,7 @@ __all__ = [
 
 _MODULES = (
     *("errors", "events", "images", "videos", "settings", "templates", "styles"),
-    *("generator", "one_call", "series", "upscaler"),
+    *("generator", "one_call", "series", "upscaler", "remote"),
 )
 """Where the public names are, cheapest first: importing sdcpu itself imports none of them."""
 

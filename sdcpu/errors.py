@@ -22,6 +22,7 @@
     │   ├── GenerationError
     │   ├── EngineCrashedError
     │   └── EngineBusyError
+    ├── RemoteError
     ├── JobQueueError
     │   ├── QueueFullError
     │   ├── QueueClosedError
@@ -188,6 +189,12 @@ class EngineBusyError(EngineError):
     """The generator is making another picture at this moment."""
 
     code = "engine_busy"
+
+
+class RemoteError(SdcpuError):
+    """Another machine, which was asked to draw, cannot be reached or answers something strange."""
+
+    code = "remote"
 
 
 class JobQueueError(SdcpuError):

@@ -6,18 +6,24 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 from sdcpu.events import Progress
 from sdcpu.images import GeneratedImage
 
-if TYPE_CHECKING:
-    from sdcpu.generator import Event, ImageGenerator
+AnyEvent_co = TypeVar("AnyEvent_co", covariant=True)
+
+
+class Streaming(Protocol[AnyEvent_co]):
+    """What draws: an `ImageGenerator`, or a `RemoteGenerator`."""
+
+    def stream(self, prompt: str, **request: Any) -> Generator[AnyEvent_co, None, None]:
+        """Draw, seen as it happens."""
 
 
 def stream_series(
-    generator: ImageGenerator, requests: Sequence[Mapping[str, Any]]
-) -> Generator[Event, None, None]:
+    generator: Streaming[AnyEvent_co], requests: Sequence[Mapping[str, Any]]
+) -> Generator[AnyEvent_co | Progress | GeneratedImage, None, None]:
     """Draw requests one after the other; pictures and progress count through all of them.
 
     Each request is keywords of `ImageRequest`. Its plan comes before its pictures. Leaving the

@@ -58,6 +58,8 @@ class Settings:
     """The hub client's cache; None: where huggingface_hub has it."""
     hub_endpoint: str | None = None
     hub_token: str | None = None
+    remote_token: str | None = None
+    """For the server that `--remote` names: its token, or the key of a service."""
     server_token: str | None = None
     """What clients of `sdcpu serve` and `sdcpu mcp` have to know (SDCPU_TOKEN)."""
 
@@ -111,6 +113,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         hub_cache=_hub_cache(variables),
         hub_endpoint=variables.get("HF_ENDPOINT") or None,
         hub_token=variables.get("HF_TOKEN") or None,
+        remote_token=variables.get("SDCPU_REMOTE_TOKEN") or None,
         server_token=variables.get("SDCPU_TOKEN") or None,
         **values,
     )

@@ -17,11 +17,15 @@ START_SECONDS = 20
 
 @contextmanager
 def serving(
-    queue: JobQueue, *, access: Access | None = None, limits: ServerLimits | None = None
+    queue: JobQueue,
+    *,
+    access: Access | None = None,
+    limits: ServerLimits | None = None,
+    port: int = 0,
 ) -> Iterator[str]:
     """Serve a queue, which is already entered; the address, without a slash at the end."""
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    listener = bind("127.0.0.1", 0)
+    listener = bind("127.0.0.1", port)
     server = Server(create_app(queue, access=access, limits=limits), listener)
     thread = threading.Thread(target=server.run_until_stopped, name="server")
     thread.start()

@@ -16,10 +16,12 @@ from sdcpu.events import Preview
 from sdcpu.images import GeneratedImage
 from sdcpu.picture_names import picture_stem, unused_path
 from sdcpu.plan import EnginePlan
+from sdcpu.remote.plans import RemotePlan
 from sdcpu.videos import GeneratedVideo
 
 if TYPE_CHECKING:
     from sdcpu.generator import Event
+    from sdcpu.remote.sdcpu_server import RemoteEvent
 
 
 class Saving(Protocol):
@@ -43,17 +45,21 @@ class Drawing:
     verbose: bool
     plan: EnginePlan | None = None
     """The plan, as soon as it is known."""
+    remote_address: str | None = None
+    """Where another machine draws, once that was said."""
     pictures: list[dict[str, object]] = field(default_factory=list)
     """What was saved, as plain values."""
     _pictures_of_plan: int = 0
     """How many of them came since the last plan."""
 
-    def follow(self, events: Iterator[Event]) -> None:
+    def follow(self, events: Iterator[Event | RemoteEvent]) -> None:
         """Follow the events to the last picture."""
         with open_display(quiet=self.quiet, with_pictures=self.show_pictures) as display:
             for event in events:
                 if isinstance(event, EnginePlan):
                     self._announce(event, display)
+                elif isinstance(event, RemotePlan):
+                    self._announce_remote(event, display)
                 elif isinstance(event, Preview):
                     display.show(event)
                     self._keep_preview(event)
@@ -62,7 +68,7 @@ class Drawing:
                 else:
                     display.show(event)
 
-    def follow_and_report(self, events: Iterator[Event], path: Path) -> None:
+    def follow_and_report(self, events: Iterator[Event | RemoteEvent], path: Path) -> None:
         """Do the same, and write what happened, also when it went wrong."""
         from sdcpu.hardware import detect_hardware
         from sdcpu.report import Recorder, write_report
@@ -99,6 +105,14 @@ class Drawing:
         if not self.quiet and not known:
             with display.aside():
                 for line in announcement(plan, all_reasons=self.verbose):
+                    print_note(line)
+
+    def _announce_remote(self, plan: RemotePlan, display: Display) -> None:
+        """Say where the words go; whoever sends them is to know, so --quiet does not hide it."""
+        if plan.address != self.remote_address:
+            self.remote_address = plan.address
+            with display.aside():
+                for line in (plan.notice, *(f"- {reason}" for reason in plan.reasons)):
                     print_note(line)
 
     def _keep_preview(self, event: Preview) -> None:

@@ -17,13 +17,13 @@ from sdcpu.cli.options import (
     Option,
     SectionedCommand,
     json_option,
-    machine_from,
     machine_options,
     request_from,
     request_options,
 )
 from sdcpu.cli.output import print_json
 from sdcpu.cli.prompt_options import prompt_options, prompts_from, styles_from
+from sdcpu.cli.remote_options import generator_from, remote_options
 
 if TYPE_CHECKING:
     from sdcpu.cli.outputs import Outputs
@@ -66,6 +66,7 @@ Examples:
     help="Make this picture of sdcpu again. Options given beside it win.",
 )
 @machine_options
+@remote_options
 @click.option(
     "-o",
     "--output",
@@ -121,7 +122,6 @@ def generate(  # noqa: PLR0917 - click passes them by name
     """
     from sdcpu.cli.drawing import Drawing
     from sdcpu.cli.outputs import made_folder
-    from sdcpu.generator import ImageGenerator
     from sdcpu.series import stream_series
 
     styles = styles_from(values)
@@ -151,7 +151,7 @@ def generate(  # noqa: PLR0917 - click passes them by name
         verbose=verbose,
     )
     with (
-        ImageGenerator(model, **machine_from(values)) as generator,
+        generator_from(values, model, requests) as generator,
         # Leaving early closes the events first, which cancels the picture.
         closing(stream_series(generator, requests)) as events,
     ):

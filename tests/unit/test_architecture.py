@@ -63,6 +63,7 @@ LAYERS = (
     {
         "generator",
         "one_call",
+        "remote",
         "catalog",
         "adapters",
         "control_nets",
