@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sdcpu.build_choice import faster_plan
@@ -90,6 +91,21 @@ class EngineChoice:
             hint=f"There are: {known}." if known else "No card was found.",
         )
 
+    def devices(self) -> tuple[int, ...]:
+        """Numbers of all cards that the build to use may compute on; none for the processor.
+
+        Raises:
+            BuildError: as `build`.
+        """
+        build = self.build()
+        if not build.is_gpu:
+            return ()
+        return tuple(
+            gpu.index
+            for gpu in cards(self._asked_drivers(), build.name)
+            if self._is_proved_on(gpu, build)
+        )
+
     def environment(self, build: Build) -> dict[str, str]:
         """What the engine's process must be told, beside our own environment."""
         return device_environment(build, self._settings.device) if build.is_gpu else {}
@@ -113,6 +129,14 @@ class EngineChoice:
     def give_up_cards(self) -> None:
         """Use the processor from now on."""
         self._given_up = True
+
+    def _is_proved_on(self, gpu: Gpu, build: Build) -> bool:
+        settings = replace(self._settings, device=gpu.index)
+        try:
+            found = find_build(build.name, settings, self._asked_drivers())
+        except BuildError:
+            return False
+        return found.is_faster or self.asked_for
 
     def _check_device_asked_for(self) -> None:
         """Who names a card is told when it cannot be had; the processor would surprise."""

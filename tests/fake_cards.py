@@ -7,6 +7,7 @@ that of `tests.engines.FakeEngine`, which stands for the processor.
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,9 +38,15 @@ DRIVER = Driver(api="cuda", devices=(CARD,), version="580.1", installed=True)
 
 
 def install_card_build(
-    settings: Settings, behaviour: str = "good", verdict: Verdict | None = "faster"
+    settings: Settings,
+    behaviour: str = "good",
+    verdict: Verdict | None = "faster",
+    devices: Sequence[int] = (0,),
 ) -> Path:
-    """Put a build "cuda" that behaves so into its folder; `verdict` None: it was never proved."""
+    """Put a build "cuda" that behaves so into its folder, proved on these devices.
+
+    `verdict` None: it was never proved.
+    """
     assert behaviour in BEHAVIOURS
     folder = settings.builds_folder / "cuda"
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +60,7 @@ def install_card_build(
             driver=CARD.driver,
             library=library_mark(library),
         )
-        record = replace(record, proofs={"0": proof})
+        record = replace(record, proofs={str(device): proof for device in devices})
     write_record(folder, record)
     return library
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from sdcpu.batch.lock import held_alone
 from sdcpu.batch.worker_counts import MAX_WORKERS, measured_workers, share_of
 from sdcpu.batch.workers import Workers
 from sdcpu.catalog import Catalog
+from sdcpu.engine_choice import EngineChoice
 from sdcpu.errors import InvalidRequestError, NotEnoughMemoryError
 from sdcpu.generator import Event, ImageGenerator
 from sdcpu.hardware import detect_hardware
@@ -25,7 +27,7 @@ from sdcpu.picture_names import numbered, slug
 from sdcpu.plan import EnginePlan
 from sdcpu.recipe import read_recipe
 from sdcpu.series import stream_series
-from sdcpu.settings import Settings, load_settings, parse_size
+from sdcpu.settings import Settings, load_settings, overridden, parse_size
 from sdcpu.styles import load_styles
 
 
@@ -66,7 +68,8 @@ class Batch:
         keywords of `ImageGenerator`. With `resume`, lines are left out that an earlier run drew.
         `workers` generators draw side by side, each with its share of threads and memory; "auto"
         takes as many as `sdcpu bench --workers` found to be the fastest with the models, if it ran
-        with them and so many fit the memory, and one otherwise.
+        with them and so many fit the memory, and one otherwise. Where a build for cards draws, they
+        take turns among its cards, and "auto" is one for each.
         """
         if workers != "auto" and not 1 <= workers <= MAX_WORKERS:
             raise InvalidRequestError(
@@ -121,7 +124,10 @@ class Batch:
         with held_alone(self.journal_path), closing(self._opened_journal()) as journal:
             pending = self._pending(contents, journal)
             count = self._fitting_workers(contents)
-            workers = Workers(count, lambda model: self._generator(model, count))
+            devices = self._devices if count > 1 else ()
+            workers = Workers(
+                count, lambda model, number: self._generator(model, count, number, devices)
+            )
 
             def draw(
                 generator: ImageGenerator, line: BatchLine
@@ -170,14 +176,29 @@ class Batch:
     def _opened_journal(self) -> Journal:
         return Journal(self.journal_path, resume=self._resume)
 
-    def _generator(self, model: str | None, workers: int) -> ImageGenerator:
-        """A generator with its share of the machine."""
+    def _generator(
+        self, model: str | None, workers: int, number: int = 0, devices: Sequence[int] = ()
+    ) -> ImageGenerator:
+        """A generator with its share of the machine: of the cores, and of the cards."""
         threads, memory = self._threads, self._memory_limit
         if workers > 1:
             threads, memory = share_of(detect_hardware(), threads, memory, workers)
-        return ImageGenerator(
-            model, threads=threads, memory_limit=memory, settings=self._settings, **self._machine
-        )
+        machine = {**self._machine, "threads": threads, "memory_limit": memory}
+        if devices:
+            machine["device"] = devices[number % len(devices)]
+        return ImageGenerator(model, settings=self._settings, **machine)
+
+    @cached_property
+    def _devices(self) -> tuple[int, ...]:
+        """The cards to share among the workers; none where one was named, or the processor draws.
+
+        Raises:
+            BuildError: the build that was asked for cannot be used.
+        """
+        if self._settings.device or self._machine.get("device") is not None:
+            return ()
+        settings = overridden(self._settings, build=self._machine.get("build"))
+        return EngineChoice(settings).devices()
 
     def _fitting_workers(self, contents: BatchContents) -> int:
         """The number of workers.
@@ -193,6 +214,10 @@ class Batch:
                 for model in contents.models:
                     self._plan_of_first(model, asked)
                 return asked
+            if len(self._devices) > 1:
+                for model in contents.models:
+                    self._plan_of_first(model, len(self._devices))
+                return len(self._devices)
             names = [self._plan_of_first(model, 1).model.name for model in contents.models]
             count = min((measured_workers(self._settings, name) for name in names), default=1)
             for model in contents.models if count > 1 else ():

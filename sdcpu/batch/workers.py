@@ -1,7 +1,8 @@
 """Generators side by side, each with an engine of its own, that share one list of lines.
 
 One is enough to keep a processor busy; more can pay where the engine does not make use of all
-cores. A generator keeps its model until a line wants another one.
+cores, and each of several cards wants one. A generator keeps its model until a line wants another
+one.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ Draw = Callable[[ImageGenerator, BatchLine], Generator[Event | LineDone, None, N
 class Workers:
     """So many generators, which draw lines as they come; leaving the iterator ends them all."""
 
-    def __init__(self, count: int, open_generator: Callable[[str | None], ImageGenerator]) -> None:
+    def __init__(
+        self, count: int, open_generator: Callable[[str | None, int], ImageGenerator]
+    ) -> None:
+        """`open_generator` gets a model and the worker's number, counted from 0."""
         self._count = count
         self._open = open_generator
         self._generators: dict[int, ImageGenerator] = {}
@@ -126,7 +130,7 @@ class Workers:
         if line.model in self._given_up:
             raise self._given_up[line.model]
         if number not in self._generators:
-            self._generators[number] = self._open(line.model)
+            self._generators[number] = self._open(line.model, number)
         with closing(draw(self._generators[number], line)) as events:
             for event in events:
                 if self._stopped.is_set():

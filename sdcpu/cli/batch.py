@@ -88,7 +88,7 @@ Examples:
     callback=_workers,
     metavar="NUMBER|auto",
     help="Engines side by side, which share threads and memory; 'sdcpu bench --workers' finds out "
-    "how many are best here. Without that, one.",
+    "how many are best here. Without that, one, or one for each card.",
 )
 @click.option(
     "--check", "check_only", cls=Option, is_flag=True, help="Read the file, draw nothing."
