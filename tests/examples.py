@@ -17,6 +17,7 @@ DRAWING = (
     "sdcpu.batch.runs",
     "sdcpu.grid.cells",
     "sdcpu.agents.studio",
+    "sdcpu.agents.picture_tool",
 )
 """Modules whose examples start the engine."""
 

@@ -17,18 +17,20 @@ from sdcpu.agents.studio import Studio, Waiting
 
 if TYPE_CHECKING:
     from sdcpu.agents.mcp_server import make_server
+    from sdcpu.agents.picture_tool import PictureTool
 
 __all__ = [
     "Commission",
     "KnownModel",
     "PictureFolder",
+    "PictureTool",
     "Studio",
     "Waiting",
     "known_models",
     "make_server",
 ]
 
-_OF_THE_EXTRA = {"make_server": "mcp_server"}
+_OF_THE_EXTRA = {"PictureTool": "picture_tool", "make_server": "mcp_server"}
 """Names that need the extra, and their modules."""
 
 

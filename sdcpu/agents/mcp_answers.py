@@ -9,24 +9,13 @@ from typing import Literal
 from mcp.types import CallToolResult, ContentBlock, ImageContent, TextContent
 from pydantic import BaseModel, Field
 
+from sdcpu.agents.made_picture import facts_of
 from sdcpu.agents.picture_folder import preview_bytes
 from sdcpu.images import GeneratedImage
 from sdcpu.upscaler import UpscaledImage
 
 Shown = Literal["preview", "full", "none"]
 """What of the picture stands in the answer."""
-
-
-class MadePicture(BaseModel):
-    """A finished picture."""
-
-    path: str = Field(description="Where it was saved, as PNG.")
-    width: int = Field(description="Pixels.")
-    height: int = Field(description="Pixels.")
-    model: str = Field(description="The model or upscaler that made it.")
-    seed: int | None = Field(description="Asking again with it gives the same picture.")
-    seconds: float = Field(description="That it took.")
-    notes: list[str] = Field(description="What is worth knowing about it.")
 
 
 class ListedModel(BaseModel):
@@ -62,22 +51,8 @@ class ModelList(BaseModel):
 
 def picture_answer(made: GeneratedImage | UpscaledImage, path: Path, show: Shown) -> CallToolResult:
     """The picture as far as it is to be shown, where it is in words, and both in values."""
-    if isinstance(made, GeneratedImage):
-        model, seed, notes = made.model, made.seed, list(made.notes)
-    else:
-        model, seed, notes = made.upscaler, None, []
-    facts = MadePicture(
-        path=str(path),
-        width=made.width,
-        height=made.height,
-        model=model,
-        seed=seed,
-        seconds=round(made.seconds, 2),
-        notes=notes,
-    )
-    by = model if seed is None else f"{model}, seed {seed}"
-    words = f"Saved as {path} ({made.width}x{made.height} pixels, {by}, {facts.seconds} s)."
-    content: list[ContentBlock] = [TextContent(type="text", text=" ".join([words, *notes]))]
+    facts = facts_of(made, path)
+    content: list[ContentBlock] = [TextContent(type="text", text=facts.words)]
     if show == "full":
         content.append(_image(path.read_bytes(), "image/png"))
     elif show == "preview":

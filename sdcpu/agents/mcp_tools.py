@@ -17,9 +17,9 @@ from pydantic import Field
 
 from sdcpu.agents.commission import Commission
 from sdcpu.agents.known_models import known_models
+from sdcpu.agents.made_picture import MadePicture
 from sdcpu.agents.mcp_answers import (
     ListedModel,
-    MadePicture,
     ModelList,
     Shown,
     picture_answer,
