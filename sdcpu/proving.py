@@ -1,15 +1,16 @@
 """Proving a build of the engine: it draws the demo picture, and must do it right and fast.
 
 The picture is compared with the one that the processor draws; a larger one shows the speed. What
-goes wrong, a crash included, ends up in the proof, not in an error.
+goes wrong, a crash included, ends up in the proof, not in an error. A program that plays a card
+takes minutes for what a card does in a moment: it draws small pictures first, and larger ones as
+long as it is the faster one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from sdcpu.accel import are_kernels_there
 from sdcpu.builds import Build, find_build
@@ -26,18 +27,16 @@ from sdcpu.errors import (
     SdcpuError,
 )
 from sdcpu.gpus import APIS, Driver, Gpu, cards, detect_gpus
+from sdcpu.gpus.faults import known_fault
 from sdcpu.hardware import detect_hardware, process_memory
 from sdcpu.images import ImageRequest
 from sdcpu.jobs import engine_job, engine_load
 from sdcpu.measurements import Measurements
 from sdcpu.plan import make_plan
-from sdcpu.process import EngineProcess
+from sdcpu.process import SILENCE_SECONDS, EngineProcess
 from sdcpu.protocol import Drawn, Finished, Generate, Load, Pixels
 from sdcpu.settings import Settings, child_environment
 from sdcpu.start_pictures import StartPictures
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SAME_PICTURE = 30.0
 """Decibels that the pictures must be alike. Cards compute with 16 bits where the processor has 32;
@@ -47,11 +46,33 @@ ONE_COLOUR = 2.0
 MODEL = "demo"
 _PROMPT = "a red circle on a blue background"
 _SEED = 7
-_LARGE = 256
-"""Pixels: enough work for a card to show what it can."""
-_LARGE_STEPS = 2
 _SHARE_FASTER = 0.95
 """Of the processor's time: a build that is not clearly faster is no gain."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Task:
+    """What a build has to draw."""
+
+    picture: Mapping[str, int]
+    """Of the request for the picture that is compared."""
+    timed: Mapping[str, int]
+    """Of the request whose steps are timed: width, height and steps."""
+    silence: float
+    """Seconds that the engine may say nothing, as for `EngineProcess`."""
+
+
+_CARD_TASK = _Task(
+    picture={},
+    # Enough work for a card to show what it can.
+    timed={"width": 256, "height": 256, "steps": 2},
+    silence=SILENCE_SECONDS,
+)
+_SOFTWARE_TASKS = tuple(
+    # The compiler of Mesa's software driver takes minutes for some shaders, the first time.
+    _Task(picture=size, timed=size, silence=3600.0)
+    for size in ({"width": edge, "height": edge, "steps": 1} for edge in (64, 128, 256))
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,12 +150,26 @@ def _card(build: Build, drivers: Sequence[Driver], settings: Settings) -> Gpu | 
 
 
 def _judge(build: Build, card: Gpu | None, settings: Settings) -> Proof:
+    """The judgement on what it draws: the first that is not good, or the last."""
+    if card is not None and (fault := known_fault(card)):
+        return Proof(verdict="fails", reason=fault)
     reference = _reference(build, settings)
     if reference is None:
         return _judge_alone(build, settings)
-    measure = _show(reference, None, settings)
+    tasks = (_CARD_TASK,) if card is None or card.is_card else _SOFTWARE_TASKS
+    for task in tasks:
+        proof = _judge_task(task, build, reference, card, settings)
+        if proof.verdict != "faster":
+            break
+    return proof
+
+
+def _judge_task(
+    task: _Task, build: Build, reference: Build, card: Gpu | None, settings: Settings
+) -> Proof:
+    measure = _show(task, reference, None, settings)
     try:
-        shown = _show(build, card, settings)
+        shown = _show(task, build, card, settings)
     except BuildUnusableError:
         raise
     except SdcpuError as error:
@@ -150,8 +185,9 @@ def _judge(build: Build, card: Gpu | None, settings: Settings) -> Proof:
         memory=shown.memory,
         device_memory=shown.device_memory,
     )
+    size = f"{task.timed['width']}x{task.timed['height']}"
     other = "the processor" if build.is_gpu else "the installed library"
-    times = f"{shown.seconds:.3g} s for a step, {other} {measure.seconds:.3g} s"
+    times = f"{shown.seconds:.3g} s for a step at {size}, {other} {measure.seconds:.3g} s"
     if is_one_colour(shown.picture):
         return replace(proof, verdict="fails", reason="Its picture has one colour only.")
     if decibels < SAME_PICTURE:
@@ -175,7 +211,7 @@ def _reference(build: Build, settings: Settings) -> Build | None:
 def _judge_alone(build: Build, settings: Settings) -> Proof:
     """Judge a build for the processor without another one to compare it with."""
     try:
-        shown = _show(build, None, settings)
+        shown = _show(_CARD_TASK, build, None, settings)
     except SdcpuError as error:
         return Proof(verdict="fails", reason=error.message)
     proof = Proof(
@@ -190,13 +226,13 @@ def _judge_alone(build: Build, settings: Settings) -> Proof:
     return proof
 
 
-def _show(build: Build, card: Gpu | None, settings: Settings) -> _Showing:
+def _show(task: _Task, build: Build, card: Gpu | None, settings: Settings) -> _Showing:
     catalog = Catalog(settings)
     model = catalog.find(MODEL)
     for _ in catalog.fetch(model, _never_quantize):
         pass
     located = catalog.locate(model)
-    small, large = (
+    picture_plan, timed_plan = (
         make_plan(
             model,
             ImageRequest(prompt=_PROMPT, seed=_SEED, **size),  # type: ignore[arg-type]
@@ -209,23 +245,25 @@ def _show(build: Build, card: Gpu | None, settings: Settings) -> _Showing:
             kernels_built=are_kernels_there(build.library),
             card=card,
         )
-        for size in ({}, {"width": _LARGE, "height": _LARGE, "steps": _LARGE_STEPS})
+        for size in (task.picture, task.timed)
     )
     device = device_environment(build, settings.device) if build.is_gpu else {}
-    environment = child_environment(SDCPU_ACCEL=small.kernels, **device)
-    with EngineProcess(library=build.library, environment=environment) as process:
+    environment = child_environment(SDCPU_ACCEL=picture_plan.kernels, **device)
+    with EngineProcess(
+        library=build.library, environment=environment, silence_timeout=task.silence
+    ) as process:
         started = process.start()
         check_devices(build, started)
-        for _ in process.run(Load(settings=engine_load(small, located))):
+        for _ in process.run(Load(settings=engine_load(picture_plan, located))):
             pass
         alone = StartPictures()
-        picture, _ = _draw(process, Generate(settings=engine_job(small, located, alone)))
-        job = Generate(settings=engine_job(large, located, alone))
+        picture, _ = _draw(process, Generate(settings=engine_job(picture_plan, located, alone)))
+        job = Generate(settings=engine_job(timed_plan, located, alone))
         # The first one compiles and warms up what the second one uses.
         times = [_draw(process, job)[1]["sample"] for _ in range(2)]
         return _Showing(
             picture=picture,
-            seconds=min(times) / _LARGE_STEPS,
+            seconds=min(times) / task.timed["steps"],
             device=started.devices[0] if build.is_gpu else detect_hardware().cpu_name,
             memory=process_memory(process.pid),
             device_memory=_taken(card),

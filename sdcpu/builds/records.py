@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from sdcpu.figures import size_text
 from sdcpu.whole_file import written_whole
 
 FILE_NAME = "build.json"
@@ -41,6 +42,25 @@ class Proof:
     """Bytes of main memory that the engine's process took."""
     device_memory: int | None = None
     """Bytes taken on the card; None where the driver does not tell."""
+
+    @property
+    def facts(self) -> str:
+        """All that was seen, in sentences.
+
+        >>> Proof(verdict="slower", reason="It is slower.", device="A card", decibels=46.5).facts
+        "It is slower. On A card. Its picture and the processor's are 46.5 dB alike."
+        """
+        facts = [self.reason]
+        if self.device:
+            driver = f", driver {self.driver}" if self.driver else ""
+            facts.append(f"On {self.device}{driver}.")
+        if self.decibels is not None:
+            facts.append(f"Its picture and the processor's are {self.decibels:g} dB alike.")
+        if self.memory is not None:
+            facts.append(f"Its process took {size_text(self.memory)}.")
+        if self.device_memory is not None:
+            facts.append(f"There was {size_text(self.device_memory)} less memory free there.")
+        return " ".join(facts)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -48,7 +48,7 @@ def build_states(settings: Settings) -> tuple[BuildState, ...]:
             explanation = f"{error.message} {error.hint}".strip()
         else:
             state = "chosen" if build.name == chosen else "usable"
-            explanation = build.proof.reason if build.proof else build.note
+            explanation = build.proof.facts if build.proof else build.note
         states.append(
             BuildState(name=build.name, title=build.title, state=state, explanation=explanation)
         )

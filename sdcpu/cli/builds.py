@@ -18,7 +18,6 @@ from sdcpu.figures import size_text
 
 if TYPE_CHECKING:
     from sdcpu.builds.compilation import CompileProgress
-    from sdcpu.builds.records import Proof
     from sdcpu.settings import Settings
 
 SECONDS_BETWEEN_LINES = 15
@@ -143,16 +142,7 @@ def _prove(name: str, settings: Settings) -> None:
 
     print_note(f"{name}: drawing the demo picture with it and with the processor")
     proof = prove_build(name, settings)
-    print_result(f"{name}: {proof.verdict}. {_facts(proof)}")
-
-
-def _facts(proof: Proof) -> str:
-    facts = [proof.reason, f"On {proof.device}."]
-    if proof.decibels is not None:
-        facts.append(f"Its picture and the processor's are {proof.decibels:g} dB alike.")
-    if proof.device_memory is not None:
-        facts.append(f"There was {size_text(proof.device_memory)} less memory free there.")
-    return " ".join(fact for fact in facts if fact)
+    print_result(f"{name}: {proof.verdict}. {proof.facts}")
 
 
 def _told(compilation: Iterator[CompileProgress]) -> Iterator[str]:

@@ -221,6 +221,36 @@ def test_a_proof_says_what_a_build_is_good_for(
     assert (states["cuda"], states["cpu"]) == chosen.get(verdict, ("unusable", "chosen"))
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "driver", "verdict", "words"),
+    [
+        ("slow", "llvmpipe, Mesa 25.0.7", "slower", "for a step at 64x64"),
+        ("good", "llvmpipe, Mesa 25.0.7", "faster", "for a step at 256x256"),
+        ("dies", "llvmpipe, Mesa 25.0.7", "fails", "SIGABRT"),
+        ("wrong", "llvmpipe, Mesa 25.0.7", "fails", "not the processor's"),
+        ("good", "llvmpipe, Mesa 22.3.6", "fails", "Mesa 22 draws in software with memory"),
+    ],
+)
+def test_a_program_that_plays_a_card_begins_with_small_pictures(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    behaviour: str,
+    driver: str,
+    verdict: str,
+    words: str,
+) -> None:
+    install_card_build(settings, behaviour, verdict=None)
+    rasteriser = replace(CARD, kind="software", driver=driver)
+    see(monkeypatch, replace(DRIVER, devices=(rasteriser,)))
+    proof = proving.prove_build("cuda", settings)
+    assert (proof.verdict, proof.driver) == (verdict, driver)
+    assert words in proof.reason
+    explanations = {state.name: state.explanation for state in build_states(settings)}
+    assert words in explanations["cuda"]
+    if verdict == "slower":
+        assert f"driver {driver}. Its process took " in explanations["cuda"]
+
+
 def test_a_card_that_cannot_be_seen_now_does_not_spoil_a_proof(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
