@@ -12,6 +12,7 @@ from sdcpu.builds.installed import device_environment
 from sdcpu.builds.recipes import CPU
 from sdcpu.errors import BuildError, BuildUnusableError, InvalidRequestError, NotEnoughMemoryError
 from sdcpu.gpus import APIS, Driver, Gpu, cards, detect_gpus
+from sdcpu.gpus.remembered import RememberedCards
 from sdcpu.plan import EnginePlan, with_reason
 from sdcpu.protocol import Started
 from sdcpu.settings import Settings
@@ -149,7 +150,10 @@ class EngineChoice:
     def _asked_drivers(self) -> Sequence[Driver]:
         if self._drivers is None:
             installed = {build.name for build in list_builds(self._settings)}
-            self._drivers = detect_gpus([api for api in APIS if api in installed])
+            self._drivers = detect_gpus(
+                [api for api in APIS if api in installed],
+                remembered=RememberedCards(self._settings.state_folder),
+            )
         return self._drivers
 
 

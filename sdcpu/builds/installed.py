@@ -93,6 +93,7 @@ def _faster_cpu_build(own: Build | None, packaged: Build) -> Build:
     if own.usable and (own.is_faster or not packaged.usable):
         return own
     why = own.problem or (own.proof.reason if own.proof else "")
+    why = why[:1].lower() + why[1:]
     return replace(packaged, note=f"The one that was compiled here is not used: {why}")
 
 

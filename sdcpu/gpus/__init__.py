@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sdcpu.gpus.remembered import RememberedCards
 from sdcpu.settings import child_environment
 
 Api = Literal["cuda", "vulkan", "rocm"]
@@ -75,8 +76,11 @@ def detect_gpus(
     *,
     environment: Mapping[str, str] | None = None,
     timeout: float = PROBE_SECONDS,
+    remembered: RememberedCards | None = None,
 ) -> tuple[Driver, ...]:
     """Ask drivers for their devices; whatever goes wrong becomes a problem of that driver.
+
+    `remembered` holds what CUDA's driver said before, which saves most of its time.
 
     >>> {driver.api for driver in detect_gpus()} == set(APIS)
     True
@@ -87,10 +91,14 @@ def detect_gpus(
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         **(child_environment() if environment is None else environment),
     }
+    before = remembered.answer(variables) if remembered and "cuda" in apis else None
     programs = [
         subprocess.Popen(
             # -I -S: nothing but Python's own library, which is quick.
-            (sys.executable, "-I", "-S", str(probe), api),
+            (
+                *(sys.executable, "-I", "-S", str(probe), api),
+                *([json.dumps(before)] if before and api == "cuda" else []),
+            ),
             env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -99,11 +107,12 @@ def detect_gpus(
         for api in apis
     ]
     deadline = time.monotonic() + timeout
-    return tuple(
-        # What has answered while another did not still has to be read.
-        _driver(api, program, max(0.5, deadline - time.monotonic()))
-        for api, program in zip(apis, programs, strict=True)
-    )
+    # What has answered while another did not still has to be read.
+    answers = [_answer(program, max(0.5, deadline - time.monotonic())) for program in programs]
+    for api, answer in zip(apis, answers, strict=True):
+        if remembered and api == "cuda" and isinstance(answer, dict) and answer != before:
+            remembered.remember(answer, variables)
+    return tuple(_driver(api, answer) for api, answer in zip(apis, answers, strict=True))
 
 
 def cards(drivers: Sequence[Driver], api: str) -> tuple[Gpu, ...]:
@@ -115,20 +124,21 @@ def cards(drivers: Sequence[Driver], api: str) -> tuple[Gpu, ...]:
     return tuple(gpu for driver in drivers if driver.api == api for gpu in driver.devices)
 
 
-def _driver(api: Api, program: subprocess.Popen[bytes], timeout: float) -> Driver:
+def _answer(program: subprocess.Popen[bytes], timeout: float) -> dict[str, Any] | str:
+    """What the program was told by its driver, or what went wrong."""
     try:
         said, complaints = program.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         program.kill()
         program.communicate()
-        return Driver(api=api, installed=True, problem="it does not answer")
+        return "it does not answer"
     lines = said.decode(errors="replace").splitlines()
     answer = next((_parsed(line) for line in reversed(lines) if line.startswith("{")), None)
     if program.returncode or answer is None:
         last = complaints.decode(errors="replace").strip().splitlines()[-1:]
         ended = f"asking it ended the program that asked ({program.returncode})"
-        return Driver(api=api, installed=True, problem=": ".join([ended, *last]))
-    return _read(api, answer)
+        return ": ".join([ended, *last])
+    return answer
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
@@ -139,7 +149,9 @@ def _parsed(line: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _read(api: Api, answer: dict[str, Any]) -> Driver:
+def _driver(api: Api, answer: dict[str, Any] | str) -> Driver:
+    if isinstance(answer, str):
+        return Driver(api=api, installed=True, problem=answer)
     if not answer:
         return Driver(api=api)
     version = str(answer.get("driver", ""))

@@ -41,7 +41,7 @@ def _one_card(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def see(monkeypatch: pytest.MonkeyPatch, driver: Driver) -> None:
-    def detect(apis: Sequence[str]) -> tuple[Driver, ...]:
+    def detect(apis: Sequence[str], **_: object) -> tuple[Driver, ...]:
         return (driver,) if "cuda" in apis else ()
 
     for module in (engine_choice, proving):

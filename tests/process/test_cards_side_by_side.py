@@ -24,7 +24,7 @@ THREE = replace(DRIVER, devices=tuple(replace(CARD, index=number) for number in 
 def settings(tmp_path: Path, demo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A machine with the demo model and three cards."""
 
-    def detect(apis: Sequence[str]) -> tuple[Driver, ...]:
+    def detect(apis: Sequence[str], **_: object) -> tuple[Driver, ...]:
         return (THREE,) if "cuda" in apis else ()
 
     monkeypatch.setattr(engine_run, "EngineProcess", partial(EngineProcess, command=COMMAND))

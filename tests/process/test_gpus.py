@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sdcpu.gpus import Driver, Gpu, cards, detect_gpus
+from sdcpu.gpus.remembered import RememberedCards
 from tests.fake_drivers import CUDA, NVML, VULKAN, VULKAN_1_1, write_driver
 
 GIB = 1 << 30
@@ -140,3 +141,78 @@ def test_all_are_asked_at_the_same_time(tmp_path: Path) -> None:
     drivers = detect_gpus(("cuda", "vulkan"), environment=environment(tmp_path), timeout=3.0)
     assert cards(drivers, "cuda") == ()
     assert len(cards(drivers, "vulkan")) == 2
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Path:
+    """A root with the files of NVIDIA's module in the kernel."""
+    slots = tmp_path / "root/proc/driver/nvidia/gpus"
+    for slot in ("0000:01:00.0", "0000:02:00.0"):
+        (slots / slot).mkdir(parents=True)
+    slots.with_name("version").write_text("NVRM version: NVIDIA UNIX x86_64  580.1\n")
+    (tmp_path / "root/dev").mkdir()
+    return tmp_path / "root"
+
+
+def ask_again(tmp_path: Path, system: Path, **variables: str) -> Driver:
+    """Ask CUDA's driver; what it said is remembered."""
+    (driver,) = detect_gpus(
+        ["cuda"],
+        environment=environment(tmp_path) | variables,
+        remembered=RememberedCards(tmp_path / "state", system),
+    )
+    return driver
+
+
+def test_what_a_driver_said_is_not_asked_again(tmp_path: Path, system: Path) -> None:
+    write_driver(tmp_path, "libcuda.so.1", CUDA, AT_INIT="")
+    write_driver(tmp_path, "libnvidia-ml.so.1", NVML)
+    first = ask_again(tmp_path, system)
+    assert [card.memory_free for card in first.devices] == [GIB, 2 * GIB]
+    write_driver(tmp_path, "libcuda.so.1", CUDA, AT_INIT="return 999")  # must not be called
+    write_driver(
+        tmp_path,
+        "libnvidia-ml.so.1",
+        NVML.replace("<< 30;\n    memory[2]", "<< 29;\n    memory[2]"),
+    )
+    second = ask_again(tmp_path, system)
+    assert [card.memory_free for card in second.devices] == [GIB // 2, GIB]
+    assert second.version == first.version == "580.1"
+
+
+@pytest.mark.parametrize("change", ["module", "library", "card", "hidden", "device", "file"])
+def test_what_changes_is_asked_again(tmp_path: Path, system: Path, change: str) -> None:
+    write_driver(tmp_path, "libcuda.so.1", CUDA, AT_INIT="")
+    write_driver(tmp_path, "libnvidia-ml.so.1", NVML)
+    ask_again(tmp_path, system)
+    write_driver(tmp_path, "libcuda.so.1", CUDA, AT_INIT="return 803")
+    variables = {}
+    match change:
+        case "module":
+            (system / "proc/driver/nvidia/version").write_text("590.2")
+        case "library":
+            write_driver(tmp_path, "libnvidia-ml.so.1", NVML.replace("580.1", "590.2"))
+        case "card":
+            (system / "proc/driver/nvidia/gpus/0000:03:00.0").mkdir()
+        case "hidden":
+            variables["CUDA_VISIBLE_DEVICES"] = "1"
+        case "device":
+            (system / "dev/nvidia0").touch()
+        case _:
+            (tmp_path / "state/cards.json").write_text("{")
+    assert "different versions" in ask_again(tmp_path, system, **variables).problem
+
+
+def test_a_problem_is_not_remembered(tmp_path: Path, system: Path) -> None:
+    write_driver(tmp_path, "libcuda.so.1", CUDA, AT_INIT="return 803")
+    write_driver(tmp_path, "libnvidia-ml.so.1", NVML)
+    assert ask_again(tmp_path, system).problem
+    write_driver(tmp_path, "libcuda.so.1", CUDA, AT_INIT="")
+    assert len(ask_again(tmp_path, system).devices) == 2
+
+
+def test_a_system_that_does_not_tell_is_asked_each_time(tmp_path: Path) -> None:
+    write_driver(tmp_path, "libcuda.so.1", CUDA, AT_INIT="")
+    write_driver(tmp_path, "libnvidia-ml.so.1", NVML)
+    assert len(ask_again(tmp_path, tmp_path / "nowhere").devices) == 2
+    assert not (tmp_path / "state").exists()

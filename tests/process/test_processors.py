@@ -134,7 +134,7 @@ def test_one_that_was_compiled_here_is_chosen_when_it_is_faster(
     (build,) = list_builds(settings)
     assert build.library == (library if verdict == "faster" else package)
     assert build.note == (
-        "" if verdict == "faster" else "The one that was compiled here is not used: It takes 1 s."
+        "" if verdict == "faster" else "The one that was compiled here is not used: it takes 1 s."
     )
     (state,) = (state for state in build_states(settings) if state.name == "cpu")
     assert state.state == "chosen"
