@@ -24,8 +24,8 @@ class Example(NamedTuple):
     page: Path
     line: int
     executed: bool
-    """Whether it can be run here: False where a comment above it says that it needs a hub, or
-    runs until it is stopped."""
+    """Whether it can be run here: False where a comment above it says that it needs a hub, runs
+    until it is stopped, or asks a server."""
 
     @property
     def commands(self) -> list[str]:
@@ -51,7 +51,7 @@ def examples(kind: str, *pages: Path) -> list[Example]:
             text=block["text"],
             page=page,
             line=text[: block.start("text")].count("\n") + 1,
-            executed=not re.search("needs a hub|runs until", block["note"] or ""),
+            executed=not re.search("needs a hub|runs until|asks a running", block["note"] or ""),
         )
         for page in pages or PAGES
         for text in [page.read_text(encoding="utf-8")]

@@ -60,8 +60,12 @@ class Problem(Exception):  # noqa: N818 - an answer to be given, not an error of
         message: str,
         hint: str = "",
         headers: Mapping[str, str] | None = None,
+        *,
+        parameter: str | None = None,
     ) -> None:
+        """`parameter` is the value of the request that is wrong, where it is one."""
         super().__init__(message)
+        self.parameter = parameter
         self.status = status
         self.code = code
         self.message = message
@@ -75,7 +79,15 @@ def answer_of(problem: Problem, path: str) -> JsonAnswer:
     >>> answer_of(Problem(404, "not_found", "There is no such job."), "/api/v1/jobs/1").body
     b'{"error":{"code":"not_found","message":"There is no such job.","hint":""}}'
     """
-    return JsonAnswer(_form(problem, path), status_code=problem.status, headers=problem.headers)
+    if path.startswith("/v1/"):
+        return _openai_answer(problem)
+    if path.startswith("/sdapi/"):
+        said = _in_one(problem)
+        content: Any = {"error": problem.code, "detail": said, "body": "", "errors": said}
+    else:
+        told = {"code": problem.code, "message": problem.message, "hint": problem.hint}
+        content = {"error": told}
+    return JsonAnswer(content, status_code=problem.status, headers=problem.headers)
 
 
 def status_of(error: SdcpuError) -> int:
@@ -120,16 +132,24 @@ def answer_errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, answer)
 
 
-def _form(problem: Problem, path: str) -> dict[str, Any]:
-    """Ours, or that of the server whose clients speak at this path."""
-    said = f"{problem.message} {problem.hint}".strip()
-    if path.startswith("/v1/"):
-        kind = "server_error" if problem.status >= 500 else "invalid_request_error"
-        return {"error": {"message": said, "type": kind, "param": None, "code": problem.code}}
-    if path.startswith("/sdapi/"):
-        return {"error": problem.code, "detail": said, "body": "", "errors": said}
-    message = {"code": problem.code, "message": problem.message, "hint": problem.hint}
-    return {"error": message}
+def _openai_answer(problem: Problem) -> JsonAnswer:
+    """As OpenAI's servers answer: its clients choose their exception by the status."""
+    kind = "server_error" if problem.status >= 500 else "invalid_request_error"
+    status = 400 if problem.status in (415, 422) else problem.status
+    code = problem.code
+    if code == errors.UnknownModelError.code:
+        status, code = 404, "model_not_found"
+    error = {
+        "message": _in_one(problem),
+        "type": kind,
+        "param": problem.parameter,
+        "code": code,
+    }
+    return JsonAnswer({"error": error}, status_code=status, headers=problem.headers)
+
+
+def _in_one(problem: Problem) -> str:
+    return f"{problem.message} {problem.hint}".strip()
 
 
 def _validation_problem(problems: Sequence[Mapping[str, Any]]) -> Problem:
@@ -142,7 +162,11 @@ def _validation_problem(problems: Sequence[Mapping[str, Any]]) -> Problem:
         for problem in problems[:_SHOWN_PROBLEMS]
     ]
     return Problem(
-        422, "invalid_request", "; ".join(said)[:1000] + ".", "/openapi.json says what is taken."
+        422,
+        "invalid_request",
+        "; ".join(said)[:1000] + ".",
+        "/openapi.json says what is taken.",
+        parameter=str(problems[0]["loc"][-1])[:100],
     )
 
 

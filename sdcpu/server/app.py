@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 
 from sdcpu import __version__
 from sdcpu.job_queue import JobQueue, JobState
-from sdcpu.server import event_routes, job_routes, model_routes, upload_routes
+from sdcpu.server import event_routes, job_routes, model_routes, openai_routes, upload_routes
 from sdcpu.server.access import Access
 from sdcpu.server.answers import answer_errors
 from sdcpu.server.gate import Gate
@@ -64,7 +64,7 @@ def create_app(
     app.state.streams = streams
     app.state.uploads = uploads
     answer_errors(app)
-    for routes in (job_routes, event_routes, model_routes, upload_routes):
+    for routes in (job_routes, event_routes, model_routes, upload_routes, openai_routes):
         app.include_router(routes.router)
     app.add_middleware(Gate, access=access or Access(token=None), limits=limits)
     if PAGE.is_dir():

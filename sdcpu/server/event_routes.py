@@ -28,7 +28,10 @@ FINAL_KINDS = frozenset({"done", "failed", "cancelled", "deleted"})
 _UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 _MOST_SHOWN = 1000
 _EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    200: {"content": {"text/event-stream": {}}, "description": "Server-sent events."}
+}
+_STAY_AWAY: dict[int | str, dict[str, Any]] = {
+    204: {"description": "The job has ended, and everything was told."}
 }
 _RETRY_MILLISECONDS = 2000
 _LARGEST_NUMBER = 2**63 - 1
@@ -54,7 +57,7 @@ async def all_events(
 @router.get(
     "/jobs/{id}/events",
     response_class=StreamingResponse,
-    responses=_EVENTS,
+    responses=_EVENTS | _STAY_AWAY,
     operation_id="job_events",
 )
 async def job_events(

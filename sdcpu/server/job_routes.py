@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
-from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request
 from fastapi.responses import FileResponse, Response
 
-from sdcpu.job_queue import Job, JobKind, JobQueue, JobState, to_json
+from sdcpu.job_queue import Job, JobKind, JobState, to_json
 from sdcpu.server.answers import JsonAnswer, Problem
 from sdcpu.server.parts import Queue
+from sdcpu.server.picture_files import PictureFormat, encoded, read_file, result_file, small
 from sdcpu.server.schemas import Change, ErrorAnswer, Jobs, Order, State
 from sdcpu.server.schemas import Job as JobSchema
 
@@ -41,7 +40,6 @@ router = APIRouter(prefix="/api/v1", tags=["jobs"], responses=ERRORS)
 
 Id = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,64}$", description="A job's id.")]
 Index = Annotated[int, Path(ge=0, le=9999, description="Which result, counted from 0.")]
-Body_ = Annotated[Order, Body()]
 
 
 def answer(job: Job, status: int = 200) -> JsonAnswer:
@@ -53,7 +51,7 @@ def answer(job: Job, status: int = 200) -> JsonAnswer:
 def submit(
     request: Request,
     queue: Queue,
-    order: Body_,
+    order: Annotated[Order, Body()],
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
 ) -> JsonAnswer:
     """Put a job into the queue; it is checked first, and drawn in its turn."""
@@ -131,12 +129,22 @@ def preview(queue: Queue, id: Id) -> Response:  # noqa: A002
     responses={200: _FILE},
     operation_id="result",
 )
-def result(queue: Queue, id: Id, index: Index) -> Response:  # noqa: A002
+def result(
+    queue: Queue,
+    id: Id,  # noqa: A002
+    index: Index,
+    picture_format: Annotated[
+        PictureFormat | None, Query(alias="format", description="What a picture is turned into.")
+    ] = None,
+) -> Response:
     """A finished picture or video, with its recipe in it."""
     path, media_type = result_file(queue, id, index)
     if media_type.startswith("video/"):
         return FileResponse(path, media_type=media_type, headers=FOR_GOOD)
-    return Response(_read(path), media_type=media_type, headers=FOR_GOOD)
+    if picture_format is None or media_type != "image/png":
+        return Response(read_file(path), media_type=media_type, headers=FOR_GOOD)
+    data = encoded(path, picture_format)
+    return Response(data, media_type=f"image/{picture_format}", headers=FOR_GOOD)
 
 
 @router.get(
@@ -147,36 +155,13 @@ def result(queue: Queue, id: Id, index: Index) -> Response:  # noqa: A002
 )
 def thumbnail(queue: Queue, id: Id, index: Index) -> Response:  # noqa: A002
     """A finished picture, 256 pixels wide or high, as WebP."""
-    from PIL import Image
-
     path, media_type = result_file(queue, id, index)
     if not media_type.startswith("image/"):
         raise Problem(404, "not_found", "There is no small picture of a video.")
-    written = io.BytesIO()
-    with Image.open(io.BytesIO(_read(path))) as picture:
-        picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-        picture.save(written, "WEBP", quality=80)
-    return Response(written.getvalue(), media_type="image/webp", headers=FOR_GOOD)
-
-
-def result_file(queue: JobQueue, job_id: str, index: int) -> tuple[FilePath, str]:
-    """The file of a result and its media type.
-
-    Raises:
-        JobNotFoundError: there is no such job, or it has no such result.
-    """
-    path = queue.result_path(job_id, index)
-    found = next(each for each in queue.job(job_id).results if each.index == index)
-    return path, found.media_type
+    data = small(path, THUMBNAIL_SIDE)
+    return Response(data, media_type="image/webp", headers=FOR_GOOD)
 
 
 def client_of(request: Request) -> str:
     """Who asks: only a browser says that a page of ours does."""
     return "page" if request.headers.get("sec-fetch-site") == "same-origin" else "rest"
-
-
-def _read(path: FilePath) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:  # deleted at this moment
-        raise Problem(404, "not_found", "The picture is not here any more.") from None

@@ -313,3 +313,18 @@ class ErrorAnswer(BaseModel):
     """What every answer of 400 and above holds."""
 
     error: Failure
+
+
+class OpenAIError(BaseModel):
+    """What went wrong, as OpenAI's servers say it."""
+
+    message: str
+    type: Literal["invalid_request_error", "server_error"]
+    param: str | None
+    code: str
+
+
+class OpenAIErrorAnswer(BaseModel):
+    """What an answer of 400 and above holds at `/v1`."""
+
+    error: OpenAIError

@@ -98,7 +98,7 @@ def test_a_body_that_comes_slowly_is_not_waited_for(url: str) -> None:
 def test_a_long_stream_is_not_slow(queue: JobQueue, url: str, studio: Studio) -> None:
     job = queue.submit({"prompt": "wait for it"})
     path = f"{url}/api/v1/jobs/{job.id}/events"
-    with httpx2.stream("GET", path, timeout=20) as answer:
+    with httpx2.stream("GET", path, timeout=60) as answer:
         lines = answer.iter_lines()
         next(lines)
         time.sleep(0.8)  # longer than headers and bodies may take
@@ -108,8 +108,11 @@ def test_a_long_stream_is_not_slow(queue: JobQueue, url: str, studio: Studio) ->
 
 def test_a_crowd_is_sent_away(queue: JobQueue) -> None:
     limits = ServerLimits(most_requests=1)
-    with serving(queue, limits=limits) as url, httpx2.stream("GET", f"{url}/api/v1/events"):
-        answer = httpx2.get(f"{url}/api/v1/about")
+    with (
+        serving(queue, limits=limits) as url,
+        httpx2.stream("GET", f"{url}/api/v1/events", timeout=60),
+    ):
+        answer = httpx2.get(f"{url}/api/v1/about", timeout=60)
     assert answer.status_code == 503
 
 
