@@ -41,20 +41,32 @@ class Visits:
 
     browser: Browser
     address: str
+    token: str = ""
+    """What the server asks for at its door; "" where it asks for nothing."""
     problems: list[str] = field(default_factory=list)
     """What no page may do: script errors, breaches of the policy, words with other servers."""
 
-    def open(self, *, width: int = 1280, locale: str = "en-US", **options: Any) -> Page:
-        """A page that is ready to be used; `options` are those of a browser's context."""
+    def open(
+        self, *, width: int = 1280, locale: str = "en-US", before: str = "", **options: Any
+    ) -> Page:
+        """A page that is ready to be used.
+
+        `before` is a script that runs before those of the page, `options` are those of a
+        browser's context.
+        """
         context = self.browser.new_context(
             viewport={"width": width, "height": 800}, locale=locale, **options
         )
         context.set_default_timeout(_PATIENCE)
+        context.add_init_script(before)
         page = context.new_page()
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("console", self._console)
         page.on("request", self._request)
         page.goto(self.address)
+        if self.token:
+            page.get_by_label("Token").fill(self.token)
+            page.get_by_role("button").click()
         page.locator("#sizes button").first.wait_for()
         return page
 

@@ -21,9 +21,11 @@ export class Actions {
 
   /** Draw what the form wants. */
   draw = async () => {
-    one("#draw").disabled = true;
+    const button = one("#draw");
+    if (button.disabled) return; // the form is not filled yet, or this is the second press
+    button.disabled = true;
     await this.#submit(this.#form.wanted());
-    one("#draw").disabled = false;
+    button.disabled = false;
   };
 
   /** Draw a job's request again with another seed. */

@@ -11,6 +11,7 @@ import { StartPicture } from "./start_picture.js";
 const NUMBERS = ["width", "height", "count", "steps", "cfg_scale", "guidance", "clip_skip"];
 const SECOND_PASS = ["hires", "hires_strength", "upscale"];
 const WORDS = ["prompt", "negative_prompt", "seed", "quality", "sampler", "scheduler", "upscaler", "seamless", "decoder"];
+const BESIDE = ["init_image", "ref_images", "mask_image", "strength", "extension", "preview"]; // kept as `start`
 const FIELDS = [...NUMBERS, ...SECOND_PASS, ...WORDS];
 const NUMERIC = new Set([...NUMBERS, ...SECOND_PASS]);
 
@@ -81,7 +82,7 @@ export class Form extends EventTarget {
     this.loras.value = request.loras ?? [];
     this.models.choose(model ?? "");
     this.start.value = start ?? null;
-    this.#offerSizes();
+    this.#offerModel();
     this.sizes.mark();
     this.#foldNegative();
     one("#more").open ||= this.#hasMore();
@@ -90,16 +91,18 @@ export class Form extends EventTarget {
 
   /** What a finished picture was asked for, to draw it again or something near it. */
   use(job, result) {
-    const { init_image: picture, mask_image: mask, strength, extension, count: _, ...request } = job.request;
+    const { init_image, ref_images = [], mask_image: mask, strength, extension, count: _, ...request } = job.request;
     const recipe = result.recipe ?? {};
-    const start = picture ? { picture, mask, strength, extension, ...this.start.sizeOf(picture) } : null;
+    const picture = init_image ?? ref_images[0];
+    const edit = ref_images.length > 0;
+    const start = picture ? { picture, mask, strength, extension, edit, ...this.start.sizeOf(picture) } : null;
     this.write({ ...request, model: job.model ?? recipe.model, seed: result.seed, start });
     this.element.scrollIntoView({ block: "start" });
     this.#field("prompt").focus({ preventScroll: true });
   }
 
   /** Ask for what a picture's file says of itself, without the picture. */
-  #repeat({ model, init_image: _, mask_image: __, ...recipe }) {
+  #repeat({ model, ...recipe }) {
     this.write({ ...recipe, model, count: 1 });
   }
 
@@ -132,19 +135,21 @@ export class Form extends EventTarget {
 
   #changed() {
     const { model, request } = this.wanted();
-    const { init_image: _, mask_image: __, strength: ___, extension: ____, preview: _____, ...kept } = request;
+    const kept = Object.fromEntries(Object.entries(request).filter(([name]) => !BESIDE.includes(name)));
     remember("form", { ...kept, model, start: this.start.value });
     this.dispatchEvent(new Event("change"));
   }
 
   #modelChosen() {
     this.models.describe();
-    if (this.#offerSizes()) this.sizes.clear();
+    if (this.#offerModel()) this.sizes.clear();
     this.#foldNegative();
   }
 
-  #offerSizes() {
-    const defaults = this.models.chosen?.defaults;
+  #offerModel() {
+    const model = this.models.chosen;
+    this.start.offer({ edits: model?.edits });
+    const defaults = model?.defaults;
     return defaults ? this.sizes.offer(defaults) : false;
   }
 

@@ -1,10 +1,10 @@
 /** The gallery: every finished picture, the newest first. */
 
 import { all, fill, make, one } from "./elements.js";
-import { jobs, PAGE } from "./jobs.js";
+import { jobs } from "./jobs.js";
 import { onLanguage, text } from "./language.js";
 import { tellError } from "./notices.js";
-import { thumbnailAddress } from "./server.js";
+import { isVideo, resultAddress, thumbnailAddress } from "./server.js";
 
 /** Shows what is finished; a click puts it on the stage. */
 export class Gallery {
@@ -34,9 +34,9 @@ export class Gallery {
       const known = new Map(all("#tiles li").map((tile) => [tile.dataset.picture, tile]));
       const tiles = pictures.map(({ job, result }) => known.get(`${job.id}/${result.index}`) ?? this.#tile(job, result));
       fill(one("#tiles"), tiles);
-      if (this.#shown === "" && pictures.length >= PAGE / 2) one("#older").hidden = false;
     }
     this.#shown = key;
+    one("#older").hidden = !jobs.hasOlder;
     this.#mark();
   }
 
@@ -47,7 +47,9 @@ export class Gallery {
       this.#stage.show(job.id, job.results.indexOf(result));
       one("#stage").scrollIntoView({ block: "nearest" });
     };
-    const image = make("img", { src: thumbnailAddress(job.id, result.index), alt: words, loading: "lazy" });
+    const image = isVideo(result)
+      ? make("video", { src: resultAddress(job.id, result.index), preload: "metadata", "aria-label": words })
+      : make("img", { src: thumbnailAddress(job.id, result.index), alt: words, loading: "lazy" });
     return make("li", { data: { picture: name } },
       make("button", { type: "button", title: words, data: { focus: `tile-${name}` }, on: { click: look } }, image));
   }
@@ -63,7 +65,7 @@ export class Gallery {
 
   async #readOlder() {
     try {
-      one("#older").hidden = !(await jobs.readOlder());
+      await jobs.readOlder();
     } catch (error) {
       tellError(error);
     }

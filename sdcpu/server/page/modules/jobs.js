@@ -3,7 +3,7 @@
 import { jobs as readJobs } from "./server.js";
 
 const ORDER = { queued: 0, running: 1, done: 2, failed: 2, cancelled: 2 };
-export const PAGE = 60;
+const PAGE = 60;
 
 export const isFinal = (job) => ORDER[job.state] === 2;
 
@@ -11,6 +11,9 @@ export const isFinal = (job) => ORDER[job.state] === 2;
 class Jobs extends EventTarget {
   #byId = new Map();
   #announced = null;
+
+  /** Whether the server has jobs that are older than those known here. */
+  hasOlder = false;
 
   get = (id) => this.#byId.get(id);
 
@@ -64,6 +67,7 @@ class Jobs extends EventTarget {
       Promise.all(["queued", "running"].map((state) => readJobs({ state, limit: 200 }))),
       readJobs({ limit: PAGE }),
     ]);
+    this.hasOlder = newest.length === PAGE;
     const kept = [...this.#announced].map((id) => this.#byId.get(id)).filter(Boolean);
     const gone = new Set([...this.#announced].filter((id) => !this.#byId.has(id)));
     const read = [...active.flat(), ...newest].filter((job) => !gone.has(job.id));
@@ -72,14 +76,14 @@ class Jobs extends EventTarget {
     this.#tell({});
   }
 
-  /** Read older ones; whether there may be still more. */
+  /** Read older ones. */
   async readOlder() {
     const oldest = this.#newest(() => true).at(-1);
-    if (!oldest) return false;
+    if (!oldest) return;
     const read = await readJobs({ limit: PAGE, before: oldest.id });
     for (const job of read) if (!this.#byId.has(job.id)) this.#byId.set(job.id, job);
+    this.hasOlder = read.length === PAGE;
     this.#tell({});
-    return read.length === PAGE;
   }
 
   #list = (isWanted) => [...this.#byId.values()].filter(isWanted);

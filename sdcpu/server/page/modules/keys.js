@@ -17,4 +17,4 @@ export function openKeys({ form, stage, painter, gallery }) {
   });
 }
 
-const isTyping = (element) => element.matches("input, textarea, select, canvas, summary");
+const isTyping = (element) => element.matches("input, textarea, select, canvas, video");

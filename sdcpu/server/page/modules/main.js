@@ -58,10 +58,8 @@ announcements.addEventListener("lost", () => {
   say("connection.lost");
   server.about().catch(() => {}); // it may be only a token that is missing: then the door opens
 });
-jobs.addEventListener("change", async ({ detail }) => {
-  if (detail.kind !== "done" || !isFilled) return;
-  plan.of(form.wanted()); // now it is known how long it takes, and the model is here
-  form.offerModels(await server.list("models"), (await server.about()).default_model);
+jobs.addEventListener("change", ({ detail }) => {
+  if (detail.kind === "done" && isFilled) renewModels();
 });
 
 const chooser = one("#language");
@@ -78,11 +76,23 @@ async function refresh() {
       const [about, ...lists] = await Promise.all([server.about(), ...LISTS.map((name) => server.list(name))]);
       form.offer({ about, ...Object.fromEntries(LISTS.map((name, place) => [name, lists[place]])) });
       isFilled = true;
+      one("#draw").disabled = false;
     }
     await jobs.read();
     plan.of(form.wanted());
   } catch (error) {
     if (error.code !== "unreachable") tellError(error);
+  }
+}
+
+/** After a picture it is known how long it takes, and its model is here. */
+async function renewModels() {
+  plan.of(form.wanted());
+  try {
+    const [about, models] = await Promise.all([server.about(), server.list("models")]);
+    form.offerModels(models, about.default_model);
+  } catch {
+    // The connection is lost; everything is read again when it is found.
   }
 }
 

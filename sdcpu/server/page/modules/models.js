@@ -48,8 +48,9 @@ export class Models {
   /** Say below the field what the chosen model is good for. */
   describe() {
     const model = this.chosen;
-    const facts = model ? [model.summary, text("model.license", { license: model.license })] : [];
-    one("#model-summary").textContent = facts.join(" · ");
+    const needs = model?.needs_mask ? "model.needs_mask" : model?.needs_picture ? "model.needs_picture" : null;
+    const facts = model ? [model.summary, needs && text(needs), text("model.license", { license: model.license })] : [];
+    one("#model-summary").textContent = facts.filter(Boolean).join(" · ");
   }
 
   #option(model) {

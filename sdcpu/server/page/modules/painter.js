@@ -59,7 +59,7 @@ export class Painter extends EventTarget {
     this.#canvas = make("canvas", { width: Math.round(width * scale), height: Math.round(height * scale), tabIndex: 0, role: "application", "aria-label": text("painter.canvas") });
     this.#tip = make("span", { className: "tip" });
     const table = make("div", { className: "table" }, image, this.#canvas, this.#tip);
-    fill(this.#place, table, this.#brushes(), this.#ends(), make("p", { className: "hint" }, text("painter.how")));
+    fill(this.#place, table, this.#brushes(), this.#ends(), make("p", { className: "hint" }, text("painter.how")), make("p", { className: "hint keys" }, text("painter.keys")));
     one("#stage").hidden = true;
     this.#place.hidden = false;
     const shown = Math.min(this.#place.clientWidth / width, (innerHeight * SHARE) / height, Math.max(1.5, 512 / Math.max(width, height)));
@@ -68,7 +68,7 @@ export class Painter extends EventTarget {
     this.#listen();
     this.#redraw();
     this.#canvas.focus({ preventScroll: true });
-    this.#place.scrollIntoView({ block: "nearest" });
+    this.#place.scrollIntoView({ block: "start" });
   }
 
   #brushes() {

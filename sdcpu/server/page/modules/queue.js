@@ -67,19 +67,19 @@ export class Queue {
   }
 
   #tasks(job) {
-    const { cancel, retry, prioritise } = this.#actions;
+    const { remove, retry, prioritise } = this.#actions;
     const quietly = (name, iconName, act, focus) => button(text(name), iconName, act, { shown: false, data: { focus: `${focus}-${job.id}` } });
     if (job.state === "queued") {
       return [
         quietly("queue.sooner", "up", () => prioritise(job, Math.min(10, job.priority + STEP)), "sooner"),
         quietly("queue.later", "down", () => prioritise(job, Math.max(-10, job.priority - STEP)), "later"),
-        quietly("queue.remove", "close", () => cancel(job), "remove"),
+        quietly("queue.remove", "close", () => remove(job), "remove"),
       ];
     }
     if (job.state === "running") return [quietly("stage.cancel", "stop", () => (this.#stage.follow(job.id), this.#stage.ask()), "stop")];
     const dismiss = () => {
       this.#dismissed.add(job.id);
-      this.#actions.remove(job);
+      remove(job);
     };
     return [quietly("queue.retry", "again", () => retry(job), "retry"), quietly("queue.remove", "close", dismiss, "dismiss")];
   }

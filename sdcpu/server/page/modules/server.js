@@ -35,6 +35,9 @@ export const previewAddress = (id, number) => address(`jobs/${id}/preview?n=${nu
 export const resultAddress = (id, index) => address(`jobs/${id}/results/${index}`);
 export const thumbnailAddress = (id, index) => address(`jobs/${id}/results/${index}/thumbnail`);
 
+/** Whether a result is a video, which is played, and no picture. */
+export const isVideo = (result) => Boolean(result.media_type?.startsWith("video/"));
+
 /** Where the picture lies that a request names: "upload:ID" or "result:JOB/INDEX". */
 export function pictureAddress(name) {
   const [kind, rest] = [name.slice(0, name.indexOf(":")), name.slice(name.indexOf(":") + 1)];

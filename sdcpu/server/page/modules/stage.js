@@ -6,7 +6,7 @@ import { onLanguage, text } from "./language.js";
 import { errorHint, errorMessage } from "./notices.js";
 import { Progress, stateText } from "./progress.js";
 import { recipeList } from "./recipe.js";
-import { previewAddress, resultAddress, thumbnailAddress } from "./server.js";
+import { isVideo, previewAddress, resultAddress, thumbnailAddress } from "./server.js";
 
 const LARGEST = 1.5; // a picture is shown at most so many times as large as it is,
 const SMALL = 512; // unless that is less than so many pixels
@@ -21,7 +21,6 @@ export class Stage extends EventTarget {
   #follows = true;
   #drawn = "";
   #progress = null;
-  #image = null;
   #asking = false;
   #recipeOpen = false;
 
@@ -121,10 +120,10 @@ export class Stage extends EventTarget {
   #frame(job) {
     const result = this.#result(job);
     const frame = make("div", { className: "frame" });
-    this.#image = null;
     if (result && isFinal(job)) {
-      this.#image = make("img", { src: resultAddress(job.id, result.index), alt: job.request.prompt ?? text("stage.enlarged") });
-      frame.append(this.#image);
+      const [src, words] = [resultAddress(job.id, result.index), job.request.prompt ?? text("stage.enlarged")];
+      const video = { src, controls: true, loop: true, "aria-label": words };
+      frame.append(isVideo(result) ? make("video", video) : make("img", { src, alt: words }));
     } else if (!isFinal(job)) {
       frame.classList.add("growing");
       frame.append(make("p", { className: "empty" }, text(job.state === "queued" ? "stage.waits" : "stage.begins")));
@@ -187,20 +186,18 @@ export class Stage extends EventTarget {
     const name = `${job.id}-${result.index}.${result.media_type?.split("/")[1] ?? "png"}`;
     const save = make("a", { className: "button small", href: resultAddress(job.id, result.index), download: name }, icon("download"), text("picture.download"));
     const drawn = job.kind === "picture";
-    const sure = { sure: false };
+    const still = !isVideo(result);
     const erase = button(text("picture.delete"), "bin", () => {
-      if (sure.sure) return remove(job);
-      sure.sure = true;
+      if (erase.classList.contains("wrong")) remove(job);
       erase.classList.add("wrong");
       erase.replaceChildren(icon("bin"), text("picture.delete_sure", { count: job.results.length }));
-      return null;
     }, { className: "small", data: { focus: "delete" } });
     return make("div", { className: "tasks" },
       drawn ? button(text("picture.use"), "settings", () => use(job, result), { className: "small" }) : null,
       drawn ? button(text("picture.again"), "again", () => again(job), { className: "small" }) : null,
-      button(text("picture.start"), "brush", () => start(job, result), { className: "small" }),
-      button(text("picture.enlarge", { factor: 2 }), "enlarge", () => enlarge(job, result, 2), { className: "small" }),
-      button(text("picture.enlarge", { factor: 4 }), "enlarge", () => enlarge(job, result, 4), { className: "small" }),
+      still ? button(text("picture.start"), "brush", () => start(job, result), { className: "small" }) : null,
+      still ? button(text("picture.enlarge", { factor: 2 }), "enlarge", () => enlarge(job, result, 2), { className: "small" }) : null,
+      still ? button(text("picture.enlarge", { factor: 4 }), "enlarge", () => enlarge(job, result, 4), { className: "small" }) : null,
       save,
       button(text("picture.screen"), "screen", () => this.#place.requestFullscreen?.(), { className: "small" }),
       erase);

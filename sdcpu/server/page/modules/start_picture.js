@@ -13,6 +13,7 @@ const SIDES = ["left", "top", "right", "bottom"];
 /** The start picture of the form; says "paint" when its mask is to be painted, "recipe" when its own is wanted. */
 export class StartPicture extends EventTarget {
   #value = null;
+  #modelEdits = false;
   #given = one("#start-given");
 
   constructor(onChange) {
@@ -39,7 +40,14 @@ export class StartPicture extends EventTarget {
     });
   }
 
-  /** {picture, width, height, mask, strength, extension, recipe}, or null; `recipe` is what the file told. */
+  /** Say whether the model changes a picture as the prompt says, without a mask or a strength. */
+  offer({ edits }) {
+    if (this.#modelEdits === Boolean(edits)) return;
+    this.#modelEdits = Boolean(edits);
+    this.render();
+  }
+
+  /** {picture, width, height, mask, strength, extension, edit, recipe}, or null; `recipe` is what the file told. */
   get value() {
     return this.#value;
   }
@@ -53,6 +61,7 @@ export class StartPicture extends EventTarget {
   request() {
     if (!this.#value) return {};
     const { picture, mask, strength, extension } = this.#value;
+    if (this.#isEdited) return { ref_images: [picture] };
     const wider = extension?.some((pixels) => pixels > 0);
     return {
       init_image: picture,
@@ -109,14 +118,14 @@ export class StartPicture extends EventTarget {
     const paint = button(text(mask ? "start.mask_again" : "start.mask"), "brush", () => this.dispatchEvent(new Event("paint")), { className: "small", data: { focus: "paint" } });
     const unmask = mask ? button(text("start.unmask"), "close", () => this.setMask(null)) : null;
     const use = recipe ? button(text("picture.use"), "settings", () => this.dispatchEvent(new Event("recipe")), { className: "small" }) : null;
+    const ways = this.#isEdited ? [] : [make("div", { className: "tasks" }, paint, unmask, use), this.#strength(), this.#edges()];
     return make("div", { className: "given" },
       make("div", { className: "head" },
         this.#small(),
         make("div", {}, make("strong", {}, text("start.title")), make("p", { className: "hint" }, facts.filter(Boolean).join(" · "))),
         remove),
-      make("div", { className: "tasks" }, paint, unmask, use),
-      this.#strength(),
-      this.#edges());
+      this.#modelEdits ? this.#edit() : null,
+      ways);
   }
 
   #small() {
@@ -132,15 +141,25 @@ export class StartPicture extends EventTarget {
     return small;
   }
 
+  get #isEdited() {
+    return this.#modelEdits && this.#value.edit;
+  }
+
+  #edit() {
+    const choose = (event) => this.#change({ ...this.#value, edit: event.target.checked });
+    const input = make("input", { type: "checkbox", checked: Boolean(this.#value.edit), data: { focus: "edit" }, on: { change: choose } });
+    return make("label", { className: "row" }, input, text("start.edit"));
+  }
+
   #strength() {
     const strength = this.#value.strength ?? USUAL_STRENGTH;
-    const shown = make("output", {}, percent(strength));
+    const shown = make("span", {}, percent(strength));
     const slide = (event) => {
       this.#value.strength = Number(event.target.value);
-      shown.textContent = percent(this.#value.strength);
+      shown.textContent = event.target.ariaValueText = percent(this.#value.strength);
       this.onChange();
     };
-    const input = make("input", { type: "range", min: 0.05, max: 1, step: 0.05, value: strength, data: { focus: "strength" }, on: { input: slide } });
+    const input = make("input", { type: "range", min: 0.05, max: 1, step: 0.05, value: strength, ariaValueText: percent(strength), data: { focus: "strength" }, on: { input: slide } });
     return make("label", { className: "field" },
       make("span", {}, text("start.strength"), " ", shown), input,
       make("span", { className: "hint ends" }, make("span", {}, text("start.keep")), make("span", {}, text("start.ignore"))));
