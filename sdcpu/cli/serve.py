@@ -7,6 +7,7 @@ import threading
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
@@ -192,10 +193,10 @@ def _need_extra() -> None:
 def _access(values: dict[str, Any], token: str | None) -> Access:
     from sdcpu.server.access import Access, is_loopback, machine_names, new_token
 
-    host, given = values["host"], values["token"] or token
+    host, given = values["host"], token if values["token"] is None else values["token"]
     if given is not None and (len(given) < LEAST_TOKEN or not given.isprintable()):
         raise SettingsError(
-            f"The token is too short: it needs {LEAST_TOKEN} characters.",
+            f"The token cannot be used: it needs {LEAST_TOKEN} characters or more, in one line.",
             hint="Leave it out with --host, and a good one is made up.",
         )
     if given is None and not is_loopback(host):
@@ -219,7 +220,7 @@ def _addresses(host: str, port: int, token: str | None) -> list[str]:
     """What to type into a browser; the first one is for this machine."""
     from sdcpu.server.access import addresses_of
 
-    query = f"?token={token}" if token else ""
+    query = f"?token={quote(token, safe='')}" if token else ""
     shown = (f"[{address}]" if ":" in address else address for address in addresses_of(host))
     return [f"http://{address}:{port}/{query}" for address in shown]
 

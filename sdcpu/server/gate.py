@@ -32,6 +32,8 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
 }
 """With every answer: nothing is loaded from elsewhere, and nobody else shows what is here."""
+_APIS = ("/api/", "/v1/", "/sdapi/")
+"""What their answers hold is nobody else's business, and soon out of date."""
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
 
@@ -76,7 +78,8 @@ class Gate:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "no-store")
+                private = scope["path"].startswith(_APIS)
+                headers.setdefault("Cache-Control", "no-store" if private else "no-cache")
             await send(message)
 
         if answer := self._answer(scope):

@@ -26,6 +26,12 @@ STOPPED_AT_ONCE = 130
 _LEAVE_SECONDS = 5
 """For answers that are being sent when the server stops."""
 _CONNECTIONS_PER_REQUEST = 2
+_MISTAKES_OF_CLIENTS = (
+    "Invalid HTTP request received.",
+    "ASGI callable returned without completing handshake.",  # a socket that was refused
+    "Unsupported upgrade request.",
+)
+"""What uvicorn warns of."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -82,7 +88,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=_LEAVE_SECONDS,
             )
         )
-        # Uvicorn takes a refused socket for a mistake; anybody could fill the log with it.
+        # Anybody could fill the log with what clients do wrong.
         logging.getLogger("uvicorn.error").addFilter(_is_news)
         self._app = app
         self._listener = listener
@@ -137,7 +143,8 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    return "without completing handshake" not in record.getMessage()
+    """Whether a record tells of more than a client's mistake."""
+    return record.getMessage() not in _MISTAKES_OF_CLIENTS
 
 
 class _Protocol(H11Protocol):
@@ -159,7 +166,9 @@ class _Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE:
+        # What follows an answer, of a body that nobody reads, has no more time than headers have.
+        answered = self.cycle is not None and self.cycle.response_complete
+        if self.conn.their_state is not h11.IDLE and not answered:
             self._unwatch()
         elif self._timer is None:
             self._timer = self.loop.call_later(self.header_seconds, self.transport.close)

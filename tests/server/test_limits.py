@@ -95,6 +95,21 @@ def test_a_body_that_comes_slowly_is_not_waited_for(url: str) -> None:
     assert b"too_slow" in answer
 
 
+def test_a_body_that_nobody_reads_is_not_waited_for(url: str) -> None:
+    with connected(url) as connection:
+        connection.sendall(head("/api/v1/nothing", "Content-Length: 900") + b"x")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 4")
+        began = time.monotonic()
+        ended = False
+        while not ended and time.monotonic() - began < 20:
+            time.sleep(0.05)
+            try:
+                connection.sendall(b"x")
+            except OSError:
+                ended = True
+    assert ended
+
+
 def test_a_long_stream_is_not_slow(queue: JobQueue, url: str, studio: Studio) -> None:
     job = queue.submit({"prompt": "wait for it"})
     path = f"{url}/api/v1/jobs/{job.id}/events"
