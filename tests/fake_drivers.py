@@ -97,6 +97,84 @@ void vkGetPhysicalDeviceProperties2(void *device, char *properties) {
 )
 """The same, as a newer loader; the rasteriser tells its version in words, the card does not."""
 
+HIP = """
+#include <string.h>
+#include <stddef.h>
+int hipGetDeviceCount(int *count) { *count = 2; return AT_COUNT; }
+int hipDriverGetVersion(int *version) { *version = 60300; return 0; }
+int hipDeviceGet(int *device, int index) { *device = index; return 0; }
+int hipDeviceGetName(char *name, int size, int device) {
+    strncpy(name, device ? "AMD Second" : "AMD First", size);
+    return 0;
+}
+int hipDeviceTotalMem(size_t *bytes, int device) { *bytes = 16ull << 30; return 0; }
+int hipDeviceGetPCIBusId(char *bus, int size, int device) {
+    strncpy(bus, device ? "0000:0B:00.0" : "0000:0A:00.0", size);
+    return 0;
+}
+"""
+"""AMD's runtime with two cards; AT_COUNT is what it answers when it is asked how many there are."""
+
+LEVEL_ZERO = """
+#include <string.h>
+#include <stdint.h>
+int zeInit(uint32_t flags) { return AT_INIT; }
+int zeDriverGet(uint32_t *count, void **drivers) {
+    drivers[0] = (void *)0x7f0000000010;
+    drivers[1] = (void *)0x7f0000000020;
+    *count = 2;
+    return 0;
+}
+int zeDeviceGet(void *driver, uint32_t *count, void **devices) {
+    *count = 0;
+    if (driver != (void *)0x7f0000000020) return 0;
+    for (long i = 0; i < 3; i++) devices[i] = (void *)(0x7f0000000100 + i);
+    *count = 3;
+    return 0;
+}
+int zeDeviceGetProperties(void *device, char *properties) {
+    long number = (long)device & 15;
+    uint32_t kind = number == 2 ? 2 : 1, flags = number == 1;
+    if (*(uint32_t *)properties != 3) return 1;
+    memcpy(properties + 16, &kind, 4);
+    memcpy(properties + 28, &flags, 4);
+    strcpy(properties + 112, number == 1 ? "Intel Shared" : "Intel Own");
+    return 0;
+}
+int zeDeviceGetMemoryProperties(void *device, uint32_t *count, char *memories) {
+    uint64_t sizes[2] = {1ull << 30, 12ull << 30};
+    if (*count < 2 || *(uint32_t *)(memories + 296) != 7) return 1;
+    *count = 2;
+    for (int i = 0; i < 2; i++) memcpy(memories + 296 * i + 32, &sizes[i], 8);
+    return 0;
+}
+int zeDriverGetProperties(void *driver, char *properties) {
+    uint32_t version = 17056642;
+    memcpy(properties + 32, &version, 4);
+    return *(uint32_t *)properties != 1;
+}
+"""
+"""Level Zero with two drivers; the second has two cards and a processor."""
+
+METAL = """
+void *MTLCreateSystemDefaultDevice(void) { return (void *)DEVICE; }
+"""
+"""Apple's Metal with a device at this address; 0: none."""
+
+OBJECTIVE_C = """
+#include <string.h>
+#include <stdint.h>
+const char *sel_registerName(const char *name) { return strdup(name); }
+uint64_t objc_msgSend(void *object, const char *message) {
+    if (!object) return 0;
+    if (!strcmp(message, "name")) return (uint64_t)"Apple Test";
+    if (!strcmp(message, "UTF8String")) return (uint64_t)object;
+    if (!strcmp(message, "recommendedMaxWorkingSetSize")) return 12ull << 30;
+    return !strcmp(message, "hasUnifiedMemory") ? 0xffffff01 : 0;
+}
+"""
+"""What sends messages to objects; a BOOL has anything above its lowest byte."""
+
 
 def write_driver(folder: Path, name: str, source: str, **macros: str) -> None:
     """Compile a library of that name, such as "libcuda.so.1", into a folder."""

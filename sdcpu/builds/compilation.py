@@ -26,7 +26,7 @@ from sdcpu.builds.records import BuildRecord, write_record
 from sdcpu.builds.source import unpack_source
 from sdcpu.builds.tools import Tools, find_tools
 from sdcpu.errors import BuildError
-from sdcpu.gpus import Driver
+from sdcpu.gpus import Driver, cards
 from sdcpu.hardware import Hardware
 from sdcpu.settings import Settings, child_environment
 
@@ -131,6 +131,8 @@ def cmake_options(recipe: Recipe, tools: Tools, drivers: Sequence[Driver]) -> tu
     options = [*COMMON_OPTIONS, *recipe.options, *tools.options]
     if recipe.name == "cuda":
         options += _cuda_options(drivers)
+    elif recipe.name == "rocm":
+        options += _rocm_options(drivers)
     return tuple(options)
 
 
@@ -156,8 +158,7 @@ def remove_unfinished(root: Path) -> None:
 def _cuda_options(drivers: Sequence[Driver]) -> list[str]:
     """For the cards that are here; machine code for others would take many times as long."""
     driver = next((driver for driver in drivers if driver.api == "cuda"), None)
-    cards = driver.devices if driver else ()
-    capabilities = sorted({card.capability.replace(".", "") for card in cards})
+    capabilities = sorted({card.capability.replace(".", "") for card in cards(drivers, "cuda")})
     architectures = ";".join(f"{number}-real" for number in capabilities) or "all-major"
     options = [f"-DCMAKE_CUDA_ARCHITECTURES={architectures}"]
     if driver is not None and driver.library:
@@ -166,6 +167,12 @@ def _cuda_options(drivers: Sequence[Driver]) -> list[str]:
     else:
         options.append("-DGGML_CUDA_NO_VMM=ON")
     return options
+
+
+def _rocm_options(drivers: Sequence[Driver]) -> list[str]:
+    """For the cards that are here, as `_cuda_options`; without any, CMake decides."""
+    kinds = sorted({card.capability for card in cards(drivers, "rocm") if card.capability})
+    return [f"-DGPU_TARGETS={';'.join(kinds)}"] if kinds else []
 
 
 def _configure(tools: Tools, engine: Path, folder: Path, options: Sequence[str]) -> list[str]:

@@ -46,6 +46,7 @@ INSTALL_COMMANDS = {
     "apt": "sudo apt install",
     "dnf": "sudo dnf install",
     "pacman": "sudo pacman -S",
+    "xcode": "xcode-select",
     "brew": "brew install",
     "winget": "winget install",
     "pip": "pip install",
@@ -75,7 +76,7 @@ CXX = Need(
         "apt": "g++",
         "dnf": "gcc-c++",
         "pacman": "gcc",
-        "brew": "llvm",
+        "xcode": "--install",
         "winget": "Microsoft.VisualStudio.2022.BuildTools",
     },
 )
@@ -119,15 +120,20 @@ VULKAN = Need(
 HIPCC = Need(
     name="hipcc",
     title="AMD's compiler (ROCm)",
+    packages={"apt": "hipcc", "dnf": "rocm-hip-devel", "pacman": "rocm-hip-sdk"},
+)
+HIPBLAS = Need(
+    name="hipblas",
+    title="hipBLAS and rocBLAS with their headers",
     packages={
-        "apt": "hipcc libhipblas-dev rocm-cmake",
-        "dnf": "rocm-hip-devel hipblas-devel",
-        "pacman": "rocm-hip-sdk",
+        "apt": "libhipblas-dev librocblas-dev",
+        "dnf": "hipblas-devel rocblas-devel",
+        "pacman": "hipblas rocblas",
     },
 )
 ICPX = Need(
     name="icpx",
-    title="Intel's compiler (oneAPI)",
+    title="Intel's compiler (oneAPI, from Intel's own repository)",
     packages={
         "apt": "intel-oneapi-compiler-dpcpp-cpp intel-oneapi-mkl-devel",
         "pacman": "intel-oneapi-basekit",
@@ -182,7 +188,7 @@ RECIPES = {
             name="rocm",
             title="AMD cards",
             options=("-DSD_HIPBLAS=ON",),
-            needs=(*_TOOLS, HIPCC),
+            needs=(*_TOOLS, HIPCC, HIPBLAS),
             device_variable="HIP_VISIBLE_DEVICES",
         ),
         Recipe(
@@ -195,7 +201,7 @@ RECIPES = {
         Recipe(
             name="sycl",
             title="Intel cards",
-            options=("-DSD_SYCL=ON", "-DCMAKE_C_COMPILER=icx", "-DCMAKE_CXX_COMPILER=icpx"),
+            options=("-DSD_SYCL=ON",),
             needs=(*_TOOLS, ICPX),
             device_variable="ONEAPI_DEVICE_SELECTOR",
         ),

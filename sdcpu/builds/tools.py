@@ -9,7 +9,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sdcpu.builds.recipes import INSTALL_COMMANDS, Need, Recipe
@@ -21,6 +21,10 @@ VULKAN_HEADERS = (1, 3, 272)
 _VULKAN_VERSION = re.compile(r"VK_HEADER_VERSION_COMPLETE\s+\w+\(\d+,\s*(\d+),\s*(\d+)")
 _VULKAN_PATCH = re.compile(r"#define VK_HEADER_VERSION (\d+)")
 _MANAGERS = ("apt", "dnf", "pacman", "brew", "winget")
+_OF_THE_SYSTEM = {"darwin": "xcode"}
+"""What installs a compiler where that is no package."""
+_ROCM_FOLDERS = ("/opt/rocm", "/usr")
+_ONEAPI_FOLDER = Path("/opt/intel/oneapi")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +80,14 @@ def install_command(missing: Sequence[Need], environment: Mapping[str, str]) -> 
     wanted: dict[str, list[str]] = {}
     unknown = []
     for need in missing:
-        chosen = manager if manager in need.packages else "pip"
+        chosen = next(
+            (
+                name
+                for name in (_OF_THE_SYSTEM.get(sys.platform, ""), manager)
+                if name in need.packages
+            ),
+            "pip",
+        )
         if chosen in need.packages:
             wanted.setdefault(chosen, []).append(need.packages[chosen])
         else:
@@ -178,10 +189,48 @@ def _find_vulkan(_name: str, environment: Mapping[str, str]) -> _Found | None:
     return _Found()
 
 
+def _find_hipcc(name: str, environment: Mapping[str, str]) -> _Found | None:
+    folders = [*_rocm_folders(environment), environment.get("HIP_PATH", "")]
+    places = [environment.get("PATH", ""), *(str(Path(folder, "bin")) for folder in folders)]
+    program = shutil.which(name, path=os.pathsep.join(places))
+    return _Found(program=program) if program else None
+
+
+def _find_hipblas(_name: str, environment: Mapping[str, str]) -> _Found | None:
+    roots = [Path(folder) for folder in _rocm_folders(environment)]
+    both = ("hipblas/hipblas.h", "rocblas/rocblas.h")
+    there = any(all((root / "include" / name).is_file() for name in both) for root in roots)
+    return _Found() if there else None
+
+
+def _rocm_folders(environment: Mapping[str, str]) -> list[str]:
+    return [folder for folder in (environment.get("ROCM_PATH", ""), *_ROCM_FOLDERS) if folder]
+
+
+def _find_icpx(name: str, environment: Mapping[str, str]) -> _Found | None:
+    windows = sys.platform == "win32"  # where one program compiles C and C++
+    compiler = _find_program("icx" if windows else name, environment)
+    if compiler is None:
+        script = _ONEAPI_FOLDER / "setvars.sh"
+        if script.is_file():
+            raise BuildError(
+                "The sycl build cannot be compiled: Intel's oneAPI is installed, and this terminal "
+                "does not know where.",
+                hint=f"Tell it, then begin again: . {script}",
+            )
+        return None
+    c = compiler.program if windows else str(Path(compiler.program).with_name("icx"))
+    options = (f"-DCMAKE_C_COMPILER={c}", f"-DCMAKE_CXX_COMPILER={compiler.program}")
+    return replace(compiler, options=options)
+
+
 _FINDERS: dict[str, Callable[[str, Mapping[str, str]], _Found | None]] = {
     "c++": _find_compiler,
     "nvcc": _find_nvcc,
     "cublas": _find_cublas,
     "vulkan": _find_vulkan,
+    "hipcc": _find_hipcc,
+    "hipblas": _find_hipblas,
+    "icpx": _find_icpx,
 }
 """Those that are more than a program on the path."""

@@ -104,8 +104,12 @@ def _machine() -> Iterator[Finding]:
     )
 
 
+_CAPABILITY = {"cuda": "compute capability "}
+"""What is said before a card's capability."""
+
+
 def _cards() -> Iterator[Finding]:
-    from sdcpu.gpus import detect_gpus
+    from sdcpu.gpus import APIS, detect_gpus
 
     found = False
     for driver in detect_gpus():
@@ -114,15 +118,17 @@ def _cards() -> Iterator[Finding]:
             yield Finding(name=name, text=f"its driver cannot be used: {driver.problem}")
         for card in driver.devices:
             found = True
+            said = f"{_CAPABILITY.get(name, '')}{card.capability}"
+            kind = f", {said}" if card.capability else ""
             free = "" if card.memory_free is None else f", {size_text(card.memory_free)} free"
             yield Finding(
                 name=name,
-                text=f"{card.index}: {card.name}, {card.kind}, {size_text(card.memory_total)}{free}"
-                f"{f', compute capability {card.capability}' if card.capability else ''}"
+                text=f"{card.index}: {card.name}, {card.kind}, {size_text(card.memory_total)}"
+                f"{free}{kind}"
                 f"{f', driver {card.driver}' if card.driver else ''}",
             )
     if not found:
-        yield Finding(name="cards", text="none that CUDA, Vulkan or ROCm know")
+        yield Finding(name="cards", text=f"none that {', '.join(APIS)} know")
 
 
 def _settings() -> Iterator[Finding]:

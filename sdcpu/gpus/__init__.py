@@ -7,6 +7,7 @@ broken one can neither end nor hold up ours.
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 import time
@@ -18,9 +19,12 @@ from typing import Any, Literal
 from sdcpu.gpus.remembered import RememberedCards
 from sdcpu.settings import child_environment
 
-Api = Literal["cuda", "vulkan", "rocm"]
+Api = Literal["cuda", "vulkan", "rocm", "sycl", "metal"]
 """Ways to compute on a card; builds of the engine have the same names."""
-APIS: tuple[Api, ...] = ("cuda", "vulkan", "rocm")
+APIS: tuple[Api, ...] = ("cuda", "vulkan", "rocm", "sycl")
+"""Those that this system can have."""
+if platform.system() == "Darwin":
+    APIS = ("metal", "vulkan")
 
 PROBE_SECONDS = 5.0
 """How long a driver may take to answer: 0.1 s is usual; a card that slept needs a second or two."""
@@ -41,7 +45,7 @@ class Gpu:
     memory_free: int | None = None
     """Bytes that nobody uses now; None where the driver does not tell."""
     capability: str = ""
-    """CUDA's compute capability, such as "9.0"."""
+    """CUDA's compute capability, such as "9.0"; AMD's name for it, such as "gfx1030"."""
     driver: str = ""
     """The driver's version in its own words; a build is proved again when it changes."""
 
