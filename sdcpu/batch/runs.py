@@ -5,30 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sdcpu.batch.contents import BatchContents, inspect_lines
 from sdcpu.batch.events import BatchEvent, BatchSummary, LineDone, LineFailed
 from sdcpu.batch.journal import ENDING, Journal
+from sdcpu.batch.line_pictures import LinePictures
 from sdcpu.batch.lines import BatchLine, BrokenLine, read_requests
 from sdcpu.batch.lock import held_alone
 from sdcpu.batch.worker_counts import MAX_WORKERS, measured_workers, share_of
 from sdcpu.batch.workers import Workers
 from sdcpu.catalog import Catalog
 from sdcpu.engine_choice import EngineChoice
-from sdcpu.errors import InvalidRequestError, NotEnoughMemoryError
+from sdcpu.errors import InvalidRequestError, NotEnoughMemoryError, SettingsError
 from sdcpu.generator import Event, ImageGenerator
 from sdcpu.hardware import detect_hardware
 from sdcpu.images import GeneratedImage
-from sdcpu.picture_names import numbered, slug
 from sdcpu.plan import EnginePlan
-from sdcpu.recipe import read_recipe
 from sdcpu.series import stream_series
 from sdcpu.settings import Settings, load_settings, overridden, parse_size
 from sdcpu.styles import load_styles
+
+if TYPE_CHECKING:
+    from sdcpu.batch.cluster import Cluster
 
 
 class Batch:
@@ -57,6 +58,8 @@ class Batch:
         resume: bool = False,
         force: bool = False,
         workers: int | Literal["auto"] = 1,
+        cluster: str | None = None,
+        shared_cache: Path | None = None,
         threads: int | None = None,
         memory_limit: int | str | None = None,
         settings: Settings | None = None,
@@ -70,10 +73,17 @@ class Batch:
         takes as many as `sdcpu bench --workers` found to be the fastest with the models, if it ran
         with them and so many fit the memory, and one otherwise. Where a build for cards draws, they
         take turns among its cards, and "auto" is one for each.
+
+        `cluster` is the address of a Dask scheduler whose processes draw in place of this one. They
+        keep models in `shared_cache`, a folder that all of them see; None: where each has its own.
         """
         if workers != "auto" and not 1 <= workers <= MAX_WORKERS:
             raise InvalidRequestError(
                 f"{workers} workers cannot be; give a number from 1 to {MAX_WORKERS}, or auto."
+            )
+        if cluster is not None and workers not in (1, "auto"):
+            raise InvalidRequestError(
+                "A cluster has its own number of workers.", hint="Leave --workers out."
             )
         self.path, self.folder = Path(path), Path(folder)
         self.journal_path = self.folder / f"{self.path.name}{ENDING}"
@@ -84,6 +94,8 @@ class Batch:
         limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
         self._threads = self._settings.threads if threads is None else threads
         self._memory_limit = self._settings.memory_limit if limit is None else limit
+        self._cluster, self._shared_cache = cluster, shared_cache
+        self._asked_threads, self._asked_memory = threads, limit
         self._machine = machine
         self._made: dict[int, set[Path]] = {}
         """Pictures of lines that are being drawn: an engine that dies costs none of them."""
@@ -120,35 +132,37 @@ class Batch:
         contents = contents or self.check()
         began = time.monotonic()
         failed, drawn, pictures = contents.broken_count, 0, 0
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with held_alone(self.journal_path), closing(self._opened_journal()) as journal:
-            pending = self._pending(contents, journal)
-            count = self._fitting_workers(contents)
-            devices = self._devices if count > 1 else ()
-            workers = Workers(
-                count, lambda model, number: self._generator(model, count, number, devices)
+        with ExitStack() as stack:
+            cluster = (
+                stack.enter_context(closing(self._opened_cluster())) if self._cluster else None
             )
-
-            def draw(
-                generator: ImageGenerator, line: BatchLine
-            ) -> Generator[Event | LineDone, None, None]:
-                yield from self._drawn(generator, line, journal)
-
-            with closing(workers.run(pending, draw)) as events:
-                for event in events:
-                    if isinstance(event, LineDone):
-                        drawn, pictures = drawn + 1, pictures + len(event.files)
-                    elif isinstance(event, LineFailed):
-                        failed += 1
-                        journal.note_failure(event.line, event.error)
-                    yield event
+            self.folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held_alone(self.journal_path))
+            journal = stack.enter_context(closing(self._opened_journal()))
+            pending = self._pending(contents, journal)
+            if cluster is not None:
+                run = cluster.run(pending, lambda line: self._begun(line, journal))
+            else:
+                workers = self._opened_workers(contents)
+                run = workers.run(
+                    pending, lambda generator, line: self._drawn(generator, line, journal)
+                )
+            for event in stack.enter_context(closing(run)):
+                if isinstance(event, LineDone):
+                    drawn, pictures = drawn + 1, pictures + len(event.files)
+                elif isinstance(event, LineFailed):
+                    failed += 1
+                    journal.note_failure(event.line, event.error)
+                if isinstance(event, LineDone | LineFailed):
+                    self._made.pop(event.line.number, None)
+                yield event
         yield BatchSummary(
             drawn=drawn,
             skipped=contents.done,
             failed=failed,
             pictures=pictures,
             seconds=time.monotonic() - began,
-            workers=count,
+            workers=cluster.count if cluster is not None else workers.count,
         )
 
     def _lines(self) -> Iterator[BatchLine | BrokenLine]:
@@ -175,6 +189,32 @@ class Batch:
 
     def _opened_journal(self) -> Journal:
         return Journal(self.journal_path, resume=self._resume)
+
+    def _opened_workers(self, contents: BatchContents) -> Workers:
+        """Generators on this machine."""
+        count = self._fitting_workers(contents)
+        devices = self._devices if count > 1 else ()
+        return Workers(count, lambda model, number: self._generator(model, count, number, devices))
+
+    def _opened_cluster(self) -> Cluster:
+        """Generators on a cluster.
+
+        Raises:
+            SettingsError: the extra is not installed.
+            RemoteError: the cluster cannot draw.
+        """
+        try:
+            from sdcpu.batch.cluster import Cluster
+        except ModuleNotFoundError as error:
+            raise SettingsError(
+                f"The package {error.name} is not installed, which a batch on a cluster needs.",
+                hint='Install it: pip install "sdcpu[dask]"',
+            ) from error
+        machine = {"threads": self._asked_threads, "memory_limit": self._asked_memory}
+        assert self._cluster is not None, "a cluster was asked for"  # noqa: S101
+        return Cluster(
+            self._cluster, shared_cache=self._shared_cache, **{**self._machine, **machine}
+        )
 
     def _generator(
         self, model: str | None, workers: int, number: int = 0, devices: Sequence[int] = ()
@@ -242,73 +282,17 @@ class Batch:
         self, generator: ImageGenerator, line: BatchLine, journal: Journal
     ) -> Generator[Event | LineDone, None, None]:
         """Draw the pictures of a line that are not there yet, and note them when they are."""
-        began = time.monotonic()
-        files = targets(line, self.folder)
-        made = self._made.setdefault(line.number, set())
-        done = 0
-        while done < len(files) and (
-            files[done] in made or (self._resume and _is_of(files[done], line))
-        ):
-            done += 1
-        for file in files[done:]:
-            if file.exists() and not self._force:
-                raise InvalidRequestError(
-                    f"{file} exists already.", hint="Move it away, or allow it with --force."
-                )
-        first = line.fields.get("seed")
-        first = journal.seed_of(line.number) if first is None else first
-        with closing(stream_series(generator, _requests(line, first, done))) as events:
+        pictures = self._begun(line, journal)
+        with closing(stream_series(generator, pictures.requests())) as events:
             for event in events:
                 if isinstance(event, GeneratedImage):
-                    file = files[done + event.index]
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    recipe = {**event.recipe, "batch_line": line.digest}
-                    replace(event, recipe=recipe).save(file, overwrite=self._force)
-                    made.add(file)
+                    pictures.save(event.index, event)
                 else:
                     yield event
-        seeds = [first + index % _count(line) for index in range(len(files))]
-        seconds = time.monotonic() - began
-        del self._made[line.number]
-        journal.note_pictures(line, files, seeds=seeds, seconds=seconds)
-        yield LineDone(line=line, files=tuple(files), seeds=tuple(seeds), seconds=seconds)
+        yield pictures.note()
 
-
-def targets(line: BatchLine, folder: Path) -> list[Path]:
-    """The files that a line's pictures go to, in the order in which they are drawn.
-
-    >>> line = BatchLine(number=3, fields={"prompt": "a {red|blue} star"})
-    >>> [path.name for path in targets(line, Path("pictures"))]
-    ['0003-a-red-star-1.png', '0003-a-blue-star-2.png']
-    """
-    count, total = _count(line), line.pictures
-    if line.output is not None:
-        return [numbered(folder / line.output, index, total) for index in range(total)]
-    stems = [f"{line.number:04d}-{slug(prompt)}" for prompt in line.prompts]
-    return [numbered(folder / f"{stems[n // count]}.png", n, total) for n in range(total)]
-
-
-def _requests(line: BatchLine, seed: int, done: int) -> list[dict[str, Any]]:
-    """A request for each prompt of a line, without the pictures that are done."""
-    count = _count(line)
-    requests = []
-    for number, prompt in enumerate(line.prompts):
-        there = min(count, max(0, done - number * count))
-        if there < count:
-            own = {"prompt": prompt, "seed": seed + there, "count": count - there}
-            requests.append({**line.fields, **own})
-    return requests
-
-
-def _count(line: BatchLine) -> int:
-    return int(line.fields.get("count", 1))
-
-
-def _is_of(file: Path, line: BatchLine) -> bool:
-    """Whether a file is this line's picture, from a run that was killed before it was noted."""
-    if not file.is_file():
-        return False
-    try:
-        return read_recipe(file).get("batch_line") == line.digest
-    except InvalidRequestError:
-        return False
+    def _begun(self, line: BatchLine, journal: Journal) -> LinePictures:
+        made = self._made.setdefault(line.number, set())
+        return LinePictures(
+            line, self.folder, journal, made=made, resume=self._resume, force=self._force
+        )

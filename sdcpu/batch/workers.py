@@ -26,7 +26,7 @@ from sdcpu.errors import (
 )
 from sdcpu.generator import Event, ImageGenerator
 
-_OF_THE_MODEL = (
+OF_THE_MODEL = (
     *(BuildError, DownloadError, ModelLoadError, ModelNotDownloadedError, UnknownModelError),
 )
 """Errors that every other line with the same model would meet too."""
@@ -46,7 +46,7 @@ class Workers:
         self, count: int, open_generator: Callable[[str | None, int], ImageGenerator]
     ) -> None:
         """`open_generator` gets a model and the worker's number, counted from 0."""
-        self._count = count
+        self.count = count
         self._open = open_generator
         self._generators: dict[int, ImageGenerator] = {}
         self._events: queue.Queue[LineProgress | LineFailed | LineDone | BaseException | None] = (
@@ -67,7 +67,7 @@ class Workers:
             threading.Thread(
                 target=self._work, args=(number, lines, draw), name=f"sdcpu-worker-{number}"
             )
-            for number in range(self._count)
+            for number in range(self.count)
         ]
         for thread in threads:
             thread.start()
@@ -122,7 +122,7 @@ class Workers:
         except CancelledError:
             raise
         except SdcpuError as error:
-            if isinstance(error, _OF_THE_MODEL):
+            if isinstance(error, OF_THE_MODEL):
                 self._given_up[line.model] = error
             self._events.put(LineFailed(line=line, error=error))
 

@@ -91,6 +91,22 @@ Examples:
     "how many are best here. Without that, one, or one for each card.",
 )
 @click.option(
+    "--dask",
+    "cluster",
+    cls=Option,
+    heading=MACHINE,
+    metavar="ADDRESS",
+    help="Let the workers of a Dask cluster draw: the address of its scheduler, or its file.",
+)
+@click.option(
+    "--shared-cache",
+    cls=Option,
+    heading=MACHINE,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="A folder that all of them see, for models. Without it, each has its own.",
+)
+@click.option(
     "--check", "check_only", cls=Option, is_flag=True, help="Read the file, draw nothing."
 )
 @click.option("-q", "--quiet", cls=Option, is_flag=True, help="Print only the pictures' paths.")
@@ -104,6 +120,8 @@ def batch(  # noqa: PLR0917 - click passes them by name
     keep_going: bool,
     check_only: bool,
     workers: int | Literal["auto"],
+    cluster: str | None,
+    shared_cache: Path | None,
     quiet: bool,
     as_json: bool,
     **values: Any,
@@ -129,6 +147,8 @@ def batch(  # noqa: PLR0917 - click passes them by name
         resume=resume,
         force=force,
         workers=workers,
+        cluster=cluster,
+        shared_cache=shared_cache,
         **machine_from(values),
     )
     contents = job.check()

@@ -12,7 +12,7 @@ from PIL import Image
 from sdcpu.batch import BatchLine, BrokenLine, read_requests
 from sdcpu.batch.contents import inspect_lines
 from sdcpu.batch.fields import NAMES
-from sdcpu.batch.runs import targets
+from sdcpu.batch.line_pictures import targets
 from sdcpu.catalog import Catalog
 from sdcpu.errors import InvalidRequestError
 from sdcpu.settings import load_settings
