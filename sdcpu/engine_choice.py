@@ -157,6 +157,17 @@ class EngineChoice:
         return self._drivers
 
 
+def devices_to_prove(name: str, settings: Settings) -> tuple[int, ...]:
+    """Numbers of the cards that a build of this name is to be proved on: all, unless one is named.
+
+    Without a card it is the first device, which may be a program that plays one, or the processor.
+    """
+    if settings.device:
+        return (settings.device,)
+    there = cards(detect_gpus([api for api in APIS if api == name]), name)
+    return tuple(gpu.index for gpu in there if gpu.is_card) or (0,)
+
+
 def check_devices(build: Build, started: Started) -> None:
     """Make sure that a build for cards found one: without, it would compute on the processor.
 

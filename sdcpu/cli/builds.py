@@ -59,7 +59,9 @@ def builds(ctx: click.Context, as_json: bool) -> None:
     help="The engine's source: the binding's archive from PyPI, or its folder.",
 )
 @click.option("--jobs", type=click.IntRange(1), metavar="NUMBER", help="Compilers at once.")
-@click.option("--device", type=click.IntRange(0), metavar="NUMBER", help="Which of several cards.")
+@click.option(
+    "--device", type=click.IntRange(0), metavar="NUMBER", help="Only that of several cards."
+)
 def install(name: str, source: Path | None, jobs: int | None, device: int | None) -> None:
     """Compile the build NAME for this machine, into sdcpu's own folder, and prove it."""
     from sdcpu.builds.compilation import compile_build
@@ -85,12 +87,14 @@ def install(name: str, source: Path | None, jobs: int | None, device: int | None
     with _ended_like_ctrl_c():
         for line in _told(compilation):
             print_note(line)
-    _prove(name, settings)
+    _prove(name, settings, device)
 
 
 @builds.command(short_help="Let a build draw and see whether it does it right.")
 @click.argument("name", required=False)
-@click.option("--device", type=click.IntRange(0), metavar="NUMBER", help="Which of several cards.")
+@click.option(
+    "--device", type=click.IntRange(0), metavar="NUMBER", help="Only that of several cards."
+)
 def prove(name: str | None, device: int | None) -> None:
     """Let the build NAME draw the demo picture again; without NAME, every build made here."""
     from sdcpu.builds.installed import own_build
@@ -103,7 +107,7 @@ def prove(name: str | None, device: int | None) -> None:
         print_note("No build was made here: 'sdcpu builds install NAME' makes one.")
     for each in names:
         try:
-            _prove(each, settings)
+            _prove(each, settings, device)
         except BuildUnusableError as error:
             if name:
                 raise
@@ -137,12 +141,17 @@ def _ended_like_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _prove(name: str, settings: Settings) -> None:
+def _prove(name: str, settings: Settings, device: int | None) -> None:
+    """Prove a build on the device that was named, or on every card."""
+    from sdcpu.engine_choice import devices_to_prove
     from sdcpu.proving import prove_build
 
-    print_note(f"{name}: drawing the demo picture with it and with the processor")
-    proof = prove_build(name, settings)
-    print_result(f"{name}: {proof.verdict}. {proof.facts}")
+    numbers = (device,) if device is not None else devices_to_prove(name, settings)
+    for number in numbers:
+        where = f"{name} on device {number}" if len(numbers) > 1 else name
+        print_note(f"{where}: drawing the demo picture with it and with the processor")
+        proof = prove_build(name, replace(settings, device=number))
+        print_result(f"{where}: {proof.verdict}. {proof.facts}")
 
 
 def _told(compilation: Iterator[CompileProgress]) -> Iterator[str]:

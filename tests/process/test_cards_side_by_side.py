@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 import sdcpu
-from sdcpu import engine_choice, engine_run
+from sdcpu import engine_choice, engine_run, proving
 from sdcpu.batch import Batch, BatchSummary, LineDone, LineProgress
-from sdcpu.engine_choice import EngineChoice
+from sdcpu.builds.records import read_record
+from sdcpu.cli.commands import run
+from sdcpu.engine_choice import EngineChoice, devices_to_prove
 from sdcpu.gpus import Driver
 from sdcpu.process import EngineProcess
 from sdcpu.settings import Settings, load_settings
@@ -27,8 +29,11 @@ def settings(tmp_path: Path, demo_folder: Path, monkeypatch: pytest.MonkeyPatch)
     def detect(apis: Sequence[str], **_: object) -> tuple[Driver, ...]:
         return (THREE,) if "cuda" in apis else ()
 
-    monkeypatch.setattr(engine_run, "EngineProcess", partial(EngineProcess, command=COMMAND))
-    monkeypatch.setattr(engine_choice, "detect_gpus", detect)
+    fake = partial(EngineProcess, command=COMMAND)
+    for module in (engine_run, proving):
+        monkeypatch.setattr(module, "EngineProcess", fake)
+    for module in (engine_choice, proving):
+        monkeypatch.setattr(module, "detect_gpus", detect)
     empty = load_settings({"SDCPU_CONFIG": str(tmp_path / "config.toml")})
     return replace(
         empty,
@@ -87,3 +92,22 @@ def test_cards_to_share(settings: Settings) -> None:
     install_card_build(settings, verdict="slower", devices=(0, 1))
     assert EngineChoice(settings).devices() == ()
     assert EngineChoice(replace(settings, build="cuda")).devices() == (0, 1)
+
+
+def test_a_build_is_proved_on_all_cards_or_on_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sdcpu.settings.load_settings", lambda: settings)
+    folder = install_card_build(settings, verdict=None).parent
+    for arguments, devices in ((["--device", "1"], {"1"}), ([], {"0", "1", "2"})):
+        assert run(["builds", "prove", "cuda", *arguments]) == 0
+        record = read_record(folder)
+        assert record is not None
+        assert record.proofs.keys() == devices
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("cuda: faster")
+    assert [line.partition(":")[0] for line in shown[1:]] == [
+        f"cuda on device {number}" for number in range(3)
+    ]
+    assert devices_to_prove("cuda", replace(settings, device=2)) == (2,)
+    assert devices_to_prove("cpu", settings) == (0,)
