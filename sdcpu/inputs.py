@@ -148,5 +148,7 @@ def _mask(image: Image) -> Image:
     from PIL import ImageOps
 
     if image.has_transparency_data:
-        return ImageOps.invert(image.convert("RGBA").getchannel("A"))
+        opaque = image.convert("RGBA").getchannel("A")
+        if opaque.getextrema() != (255, 255):  # programs and browsers save black and white so, too
+            return ImageOps.invert(opaque)
     return image.convert("L")

@@ -28,6 +28,12 @@ def test_transparency_is_white_in_a_picture_and_paint_in_a_mask() -> None:
     assert pixels_of(read_mask(picture, (2, 1))).data == b"\xff\x00"
 
 
+def test_a_mask_that_could_be_transparent_and_is_not_is_black_and_white() -> None:
+    black_and_white = Image.new("RGBA", (2, 1), "black")
+    black_and_white.putpixel((1, 0), (255, 255, 255, 255))
+    assert list(read_mask(black_and_white, (2, 1)).tobytes()) == [0, 255]
+
+
 def test_a_mask_is_as_large_as_the_picture() -> None:
     with pytest.raises(InvalidRequestError, match="2x1 pixels, the picture 4x2"):
         read_mask(Image.new("L", (2, 1)), (4, 2))
