@@ -103,6 +103,9 @@ class ImageGenerator:
         self._choice: Choice | None = None
         self._news = ""
         self._busy = threading.Lock()
+        self.memory_returned = 0
+        """Bytes that others hold and will have given back when this one draws: a plan counts on
+        them."""
 
     def __enter__(self) -> Self:
         return self
@@ -330,7 +333,7 @@ class ImageGenerator:
             measurements=self._measurements,
             threads=self._settings.threads,
             memory_limit=self._settings.memory_limit,
-            memory_held=process_memory(self.engine_pid),
+            memory_held=process_memory(self.engine_pid) + self.memory_returned,
             accel=self._settings.accel,
             kernels_built=are_kernels_there(build.library),
             tuning=self._tuning or remembered.find(circumstances_of(hardware, build)),

@@ -92,6 +92,7 @@ class FakeGenerator:
     def __init__(self, studio: Studio, model: str) -> None:
         self.model = model
         self.engine_pid: int | None = None
+        self.memory_returned = 0
         self.closed = 0
         """How often it was closed."""
         self._studio = studio

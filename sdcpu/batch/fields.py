@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ MODEL, OUTPUT = "model", "output"
 """What a line may say besides the request: which model draws, and the name of the picture."""
 
 _NOT_OF_A_LINE = {"preview"}
-KINDS = {
-    field.name: str(field.type).removesuffix(" | None")
-    for field in fields(ImageRequest)
-    if field.name not in _NOT_OF_A_LINE
-}
-"""The fields of a request and their types, as they are written."""
+
+
+def kinds_of(request: type[ImageRequest]) -> dict[str, str]:
+    """The fields of a kind of request and their types, as they are written."""
+    return {field.name: str(field.type).removesuffix(" | None") for field in fields(request)}
+
+
+KINDS = {name: kind for name, kind in kinds_of(ImageRequest).items() if name not in _NOT_OF_A_LINE}
+"""The same, as a line of a batch file may have them."""
 
 NAMES = (*KINDS, MODEL, OUTPUT)
 
@@ -29,19 +32,20 @@ _MEANT |= {"init": "init_image", "mask": "mask_image", "control": "control_image
 _MEANT |= {"ref": "ref_images", "lora": "loras", "text": "prompt", "file": "output"}
 
 
-def check_names(names: Iterable[str]) -> None:
+def check_names(names: Iterable[str], known: Collection[str] = NAMES) -> None:
     """Make sure that these are names of fields.
 
     Raises:
         InvalidRequestError: one is not; the hint says what may have been meant.
     """
     for name in names:
-        if name not in NAMES:
-            close = [_MEANT[name.lower()]] if name.lower() in _MEANT else []
-            close += difflib.get_close_matches(name.lower(), NAMES, n=2, cutoff=0.6)
+        if name not in known:
+            close = [meant for word, meant in _MEANT.items() if word == name.lower()]
+            close = [meant for meant in close if meant in known]
+            close += difflib.get_close_matches(name.lower(), known, n=2, cutoff=0.6)
             meant = f"Did you mean {' or '.join(dict.fromkeys(close))}? " if close else ""
             raise InvalidRequestError(
-                f"There is no field {name!r}.", hint=f"{meant}Fields: {', '.join(NAMES)}."
+                f"There is no field {name!r}.", hint=f"{meant}Fields: {', '.join(known)}."
             )
 
 
@@ -67,7 +71,9 @@ def values_of_cells(cells: Mapping[str, str], folder: Path) -> dict[str, Any]:
     return values
 
 
-def values_of_object(written: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def values_of_object(
+    written: Mapping[str, Any], folder: Path, kinds: Mapping[str, str] = KINDS
+) -> dict[str, Any]:
     """The values of an object of JSON; nulls are left out, relative paths count from a folder.
 
     Raises:
@@ -81,7 +87,7 @@ def values_of_object(written: Mapping[str, Any], folder: Path) -> dict[str, Any]
         if value is None:
             continue
         try:
-            values[name] = _value(KINDS.get(name, "str"), value, folder)
+            values[name] = _value(kinds.get(name, "str"), value, folder)
         except (ValueError, TypeError) as error:
             raise InvalidRequestError(f"The field {name} is {value!r}; {error}.") from error
     return values
@@ -111,6 +117,8 @@ def _value(kind: str, value: Any, folder: Path) -> Any:
     if each := _kind_of_each(kind):
         what = f"a list of {_PLURALS.get(each, 'texts')}"
         return tuple(_value(each, part, folder) for part in _as(list, value, what))
+    if kind == "bool":
+        return _as(bool, value, "true or false")
     if kind in _NUMBERS:
         return value  # the request itself checks numbers
     if kind == "NamedLora":
@@ -174,7 +182,7 @@ def _lora(text: str, folder: Path) -> tuple[str, float]:
         return _named(text, folder), 1.0
 
 
-_NUMBERS = {"int", "float", "bool"}
+_NUMBERS = {"int", "float"}
 _PLURALS = {"NamedLora": "pairs of names and weights", "int": "numbers", "float": "numbers"}
 _FROM_TEXT: dict[str, Callable[[str, Path], Any]] = {
     "int": _whole,

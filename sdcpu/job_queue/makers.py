@@ -18,6 +18,9 @@ Happening = Event | UpscalePlan | UpscaledImage
 class PictureMaker(Protocol):
     """The part of `ImageGenerator` that a queue uses."""
 
+    memory_returned: int
+    """Bytes that a plan may count on, although others hold them now."""
+
     @property
     def engine_pid(self) -> int | None:
         """The engine's process, while there is one."""

@@ -3,39 +3,52 @@
 from __future__ import annotations
 
 import io
-import secrets
-import threading
+import os
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 from sdcpu.errors import (
-    CancelledError,
+    InvalidRequestError,
     JobConflictError,
     JobNotFoundError,
-    QueueFullError,
-    SdcpuError,
 )
-from sdcpu.events import Preview, Progress
 from sdcpu.generator import ImageGenerator
-from sdcpu.images import GeneratedImage, request_of
-from sdcpu.job_queue.announcements import AnnouncementKind, Announcements
-from sdcpu.job_queue.job import Job, JobKind, JobProgress, JobResult, JobState, error_of, to_json
+from sdcpu.hardware import process_memory
+from sdcpu.job_queue.announcements import Announcements
+from sdcpu.job_queue.drawing import DrawingThread
+from sdcpu.job_queue.folder import QueueFolder
+from sdcpu.job_queue.intake import UPSCALER_GROUP, Intake
+from sdcpu.job_queue.job import Job, JobKind, JobState
+from sdcpu.job_queue.ledger import Ledger
 from sdcpu.job_queue.limits import QueueLimits
 from sdcpu.job_queue.makers import MakeGenerator, MakeUpscaler
-from sdcpu.plan import EnginePlan
-from sdcpu.report import plain
-from sdcpu.settings import Settings
+from sdcpu.job_queue.pictures import Place, find_picture
+from sdcpu.job_queue.planner import Planner
+from sdcpu.job_queue.submission import Submission, Submissions, check_priority
+from sdcpu.job_queue.warm_models import Maker, WarmModels
+from sdcpu.settings import Settings, overridden
 from sdcpu.upscaler import Upscaler
+
+_SECONDS_TO_STOP = 10.0
+"""Until what does not end when it is asked to is ended by force."""
 
 
 class JobQueue:
-    """Takes requests, draws them one after the other, and tells what happens.
+    """Takes requests, draws them in their turn, and keeps them over a restart.
 
-    A context manager: entering begins to draw, leaving stops. Any thread may call any method.
+    A context manager: entering begins to draw, leaving stops; what is being drawn then goes back
+    into the queue, and what is finished of it is kept. Any thread may call any method.
+
+    >>> import tempfile
+    >>> from sdcpu import load_settings
+    >>> with JobQueue(Path(tempfile.mkdtemp()), settings=load_settings()) as queue:
+    ...     job = queue.submit({"prompt": "a red circle on white", "steps": 1}, model="demo")
+    ...     done = queue.wait(job.id)
+    ...     queue.result_path(done.id, 0).name
+    '0.png'
     """
 
     def __init__(
@@ -45,42 +58,70 @@ class JobQueue:
         settings: Settings,
         limits: QueueLimits | None = None,
         allow_downloads: bool = False,
-        allowed_folders: tuple[Path, ...] = (),
+        allowed_folders: Sequence[Path] = (),
         make_generator: MakeGenerator = ImageGenerator,
         make_upscaler: MakeUpscaler = Upscaler,
+        devices: Sequence[int] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Name the folder that keeps jobs and pictures; it is made where it is not there.
 
         `allow_downloads`: whether a request may make this machine download a model.
-        `allowed_folders`: where files may lie that requests name by their paths.
+        `allowed_folders`: where files may lie that requests name by their whole paths.
+        `devices`: cards that draw side by side, by their numbers; none: the one of the settings.
         """
-        self.folder, self.settings, self.limits = folder, settings, limits or QueueLimits()
-        self.allow_downloads, self.allowed_folders = allow_downloads, allowed_folders
+        self.limits = limits or QueueLimits()
+        self.settings = settings if allow_downloads else overridden(settings, offline=True)
+        self.allow_downloads = allow_downloads
         self.announcements = Announcements(first=int(clock() * 1000))
+        self._folder = QueueFolder(folder)
         self._make_generator, self._make_upscaler = make_generator, make_upscaler
-        self._clock = clock
-        self._changed = threading.Condition(threading.RLock())
-        self._jobs: dict[str, Job] = {}
-        self._previews: dict[str, bytes] = {}
-        self._generator: Any = None
-        self._running: str | None = None
-        self._cancelled: set[str] = set()
-        self._closing = False
-        self._thread = threading.Thread(target=self._draw_all, name="sdcpu-drawing", daemon=True)
+        self._ledger = Ledger(self._folder, self.limits, self.announcements, clock)
+        self._planner = Planner(
+            self.settings, make_generator, make_upscaler, memory_returned=self._engines_memory
+        )
+        self._intake = Intake(
+            self._folder,
+            self._planner,
+            self.settings,
+            self.limits,
+            allow_downloads=allow_downloads,
+            allowed_folders=tuple(allowed_folders),
+        )
+        self._submissions = Submissions(self._ledger, self._folder, self._intake, clock)
+        self._threads = [self._thread(device) for device in devices or (self.settings.device,)]
+        self._held = ExitStack()
+
+    @property
+    def folder(self) -> Path:
+        """Where jobs, pictures and uploads are kept."""
+        return self._folder.path
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._thread.start()
+        """Hold the folder, take up what is in it, and begin to draw.
+
+        Raises:
+            QueueFolderError: another process holds the folder, or it cannot be used.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(self._folder)
+            stack.callback(self._ledger.close)
+            self._ledger.open(self._loaded)
+            self._held = stack.pop_all()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        self.interrupt()
-        self._thread.join()
+        for drawing in self._ledger.begin_closing():
+            if drawing.stop is not None:
+                drawing.stop()
+        for thread in self._threads:
+            if not thread.join(_SECONDS_TO_STOP):
+                thread.warm.close_all()  # ends the engine by force, which ends the drawing
+                thread.join(_SECONDS_TO_STOP)
         self.announcements.close()
+        self._held.close()
 
     def submit(
         self,
@@ -94,65 +135,38 @@ class JobQueue:
     ) -> Job:
         """Take a job, checked as far as that is possible before it is drawn.
 
-        A `key` that came before gives the job that it came with.
+        A `key` that came before, with the same request, gives the job that it came with. Where an
+        identical job with a given seed is done, this one is done at once, with copies of its files.
 
         Raises:
             InvalidRequestError: a value that cannot be right; RequestTooLargeError: more than the
                 limits allow.
             UnknownModelError: there is no such model, or the request may not name it.
             ModelNotDownloadedError: its files are not here, and downloads are not allowed.
+            NotEnoughMemoryError: it would not fit, whatever else were closed.
             QueueFullError: too many wait; it says when to come again.
             JobConflictError: the key came with another request before.
             QueueClosedError: the queue does not work.
             QueueFolderError: the job cannot be stored.
         """
-        values = dict(request)
-        request_of(values.pop("prompt", None), values)
-        with self._changed:
-            for job in self._jobs.values():
-                if key is not None and job.key == key:
-                    return job
-            waiting = sum(job.state is JobState.QUEUED for job in self._jobs.values())
-            if waiting >= self.limits.most_waiting:
-                raise QueueFullError(
-                    f"{waiting} jobs wait already.",
-                    hint="Come again later.",
-                    details={"retry_after_seconds": 10},
-                )
-            job = Job(
-                id=secrets.token_urlsafe(9),
-                kind=kind,
-                model=model,
-                request=dict(request),
-                priority=priority,
-                client=client,
-                key=key,
-                state=JobState.QUEUED,
-                position=waiting,
-                created=self._clock(),
-                started=None,
-                finished=None,
-                attempts=0,
-                plan=None,
-                progress=None,
-                results=(),
-                error=None,
-                notes=(),
-                from_cache=False,
-                retry_of=None,
-            )
-            return self._keep(job, "queued")
+        submission = Submission(
+            request=request,
+            path_of=self._picture,
+            model=model,
+            kind=JobKind(kind),
+            priority=priority,
+            client=client,
+            key=key,
+        )
+        return self._submissions.take(submission)
 
-    def job(self, id: str) -> Job:  # noqa: A002
+    def job(self, job_id: str) -> Job:
         """A job as it is now.
 
         Raises:
             JobNotFoundError: there is none of this id.
         """
-        with self._changed:
-            if id not in self._jobs:
-                raise JobNotFoundError(f"There is no job {id[:40]!r}.")
-            return self._jobs[id]
+        return self._ledger.job(job_id)
 
     def jobs(
         self,
@@ -166,68 +180,62 @@ class JobQueue:
         Raises:
             JobNotFoundError: there is no job `before`.
         """
-        with self._changed:
-            found = list(self._jobs.values())[::-1]
-            if before is not None:
-                found = found[found.index(self.job(before)) + 1 :]
-            return [job for job in found if states is None or job.state in states][:limit]
+        return self._ledger.jobs(states, limit, before)
 
-    def cancel(self, id: str) -> Job:  # noqa: A002
-        """Cancel a job; one that is being drawn ends soon after.
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a job: one that waits has ended then, one that is being drawn ends soon after.
 
         Raises:
             JobNotFoundError: there is none of this id.
             JobConflictError: it has ended already.
         """
-        with self._changed:
-            job = self.job(id)
-            if job.state.is_final:
-                raise JobConflictError(f"The job is {job.state} already.")
-            if job.state is JobState.QUEUED:
-                return self._end(job, JobState.CANCELLED)
-            self._cancelled.add(id)
-            if self._generator is not None:
-                self._generator.cancel()
-            return job
+        return self._ledger.cancel(job_id)
 
-    def interrupt(self) -> Job | None:
-        """Cancel what is being drawn now; None where nothing is."""
-        with self._changed:
-            return None if self._running is None else self.cancel(self._running)
+    def interrupt(self) -> list[Job]:
+        """Cancel what is being drawn now; the jobs that are meant."""
+        interrupted = []
+        for drawing in list(self._ledger.drawings.values()):
+            try:
+                interrupted.append(self._ledger.cancel(drawing.job.id))
+            except (JobConflictError, JobNotFoundError):  # it has ended meanwhile
+                continue
+        return interrupted
 
-    def retry(self, id: str) -> Job:  # noqa: A002
-        """Ask for a job that has ended again, as a new job.
+    def retry(self, job_id: str) -> Job:
+        """Ask for a job that has ended again, as a new job with the same pictures.
 
         Raises:
             JobNotFoundError: there is none of this id.
             JobConflictError: it has not ended.
             SdcpuError: as `submit`.
         """
-        job = self.job(id)
+        job = self.job(job_id)
         if not job.state.is_final:
-            raise JobConflictError(f"The job is {job.state}.")
-        again = self.submit(
-            job.request, model=job.model, kind=job.kind, priority=job.priority, client=job.client
+            raise JobConflictError(
+                f"The job is {job.state}.", hint="What has not ended cannot be asked for again."
+            )
+        submission = Submission(
+            request=job.request,
+            path_of=lambda place, _: self._folder.input(job_id, place),
+            model=job.model,
+            kind=job.kind,
+            priority=job.priority,
+            client=job.client,
+            key=None,
+            retry_of=job_id,
         )
-        with self._changed:
-            self._jobs[again.id] = replace(self._jobs[again.id], retry_of=id)
-            return self._jobs[again.id]
+        return self._submissions.take(submission)
 
-    def delete(self, id: str) -> None:  # noqa: A002
-        """Forget a job and delete its pictures; one that waits is cancelled.
+    def delete(self, job_id: str) -> None:
+        """Forget a job and delete its pictures; one that waits is cancelled first.
 
         Raises:
             JobNotFoundError: there is none of this id.
             JobConflictError: it is being drawn.
         """
-        with self._changed:
-            job = self.job(id)
-            if job.state is JobState.RUNNING:
-                raise JobConflictError("The job is running.", hint="Cancel it first.")
-            del self._jobs[id]
-            self.announcements.publish(id, "deleted", to_json(job))
+        self._ledger.delete(job_id)
 
-    def prioritise(self, id: str, priority: int) -> Job:  # noqa: A002
+    def prioritise(self, job_id: str, priority: int) -> Job:
         """Let a job that waits be drawn earlier or later.
 
         Raises:
@@ -235,41 +243,41 @@ class JobQueue:
             JobConflictError: it does not wait.
             InvalidRequestError: the priority is not from -10 to 10.
         """
-        with self._changed:
-            job = self.job(id)
-            if job.state is not JobState.QUEUED:
-                raise JobConflictError(f"The job is {job.state}.")
-            return self._keep(replace(job, priority=priority), "moved")
+        check_priority(priority)
+        return self._ledger.prioritise(job_id, priority)
 
-    def wait(self, id: str, timeout: float | None = None) -> Job:  # noqa: A002
+    def wait(self, job_id: str, timeout: float | None = None) -> Job:
         """Wait until a job has ended, at most `timeout` seconds; the job as it is then.
 
         Raises:
-            JobNotFoundError: there is none of this id.
+            JobNotFoundError: there is none of this id, or it was deleted meanwhile.
+            QueueClosedError: the queue was stopped meanwhile.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self.job(id).state.is_final, timeout)
-            return self.job(id)
+        return self._ledger.wait(job_id, timeout)
 
-    def preview(self, id: str) -> bytes | None:  # noqa: A002
-        """The unfinished picture as PNG, where the request asked for previews; None: none yet.
+    def preview(self, job_id: str) -> bytes | None:
+        """The unfinished picture as PNG, where the request asked for previews; None: there is none.
 
         Raises:
             JobNotFoundError: there is none of this id.
         """
-        self.job(id)
-        return self._previews.get(id)
+        image = self._ledger.preview(job_id)
+        if image is None:
+            return None
+        written = io.BytesIO()
+        image.save(written, "PNG", compress_level=1)
+        return written.getvalue()
 
-    def result_path(self, id: str, index: int) -> Path:  # noqa: A002
+    def result_path(self, job_id: str, index: int) -> Path:
         """The file of a result.
 
         Raises:
             JobNotFoundError: there is no such job, or it has no such result.
         """
-        for result in self.job(id).results:
+        for result in self.job(job_id).results:
             if result.index == index:
-                return self.folder / "jobs" / id / result.file
-        raise JobNotFoundError(f"The job {id} has no result {index}.")
+                return self._folder.job(job_id) / result.file
+        raise JobNotFoundError(f"The job {job_id} has no result {index}.")
 
     def plan(
         self,
@@ -282,108 +290,62 @@ class JobQueue:
         Raises:
             SdcpuError: as `submit`, except that files which are not here are no error.
         """
-        values = dict(request)
-        generator = self._make_generator(model, settings=self.settings)
-        planned = generator.plan_video if kind is JobKind.VIDEO else generator.plan
-        plan = planned(values.pop("prompt", ""), **values)
-        written = plain(plan)
-        assert isinstance(written, dict)  # noqa: S101
-        return written | {"download_bytes": plan.download_size}
+        checked = self._intake.checked(
+            JobKind(kind), model, request, self._picture, must_be_here=False
+        )
+        if checked.plan is None or checked.plan_json is None:
+            raise InvalidRequestError(
+                f"Nobody knows what {model} is until its file is here.",
+                hint="Download it first: sdcpu pull",
+            )
+        return checked.plan_json | {"download_bytes": checked.plan.download_size}
 
     def statistics(self) -> dict[str, Any]:
-        """Figures for people who run a server: jobs by state, warm models, memory, seconds."""
-        with self._changed:
-            return {
-                state.value: sum(job.state is state for job in self._jobs.values())
-                for state in JobState
-            }
-
-    def _keep(self, job: Job, kind: AnnouncementKind) -> Job:
-        with self._changed:
-            self._jobs[job.id] = job
-            self.announcements.publish(job.id, kind, to_json(job))
-            self._changed.notify_all()
-            return job
-
-    def _end(self, job: Job, state: JobState, **changes: Any) -> Job:
-        ended = replace(
-            job, state=state, position=None, progress=None, finished=self._clock(), **changes
-        )
-        kinds: dict[JobState, AnnouncementKind] = {
-            JobState.DONE: "done",
-            JobState.FAILED: "failed",
-            JobState.CANCELLED: "cancelled",
+        """Figures for people who run a server: jobs by state, what is loaded, memory, seconds."""
+        warm = [each for thread in self._threads for each in thread.warm.report()]
+        return {
+            "jobs": {state.value: count for state, count in self._ledger.counts().items()},
+            "running": list(self._ledger.drawings),
+            "warm_models": warm,
+            "memory": {
+                "server": process_memory(os.getpid()),
+                "engines": sum(each["memory"] for each in warm),
+            },
+            "recent_seconds": self._ledger.recent_seconds(),
+            "problems": list(self._ledger.problems),
         }
-        return self._keep(ended, kinds[state])
 
-    def _draw_all(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closing or self._next() is not None)
-                job = self._next()
-                if self._closing or job is None:
-                    break
-                self._running = job.id
-                job = replace(
-                    job, state=JobState.RUNNING, position=None, started=self._clock(), attempts=1
-                )
-                self._keep(job, "started")
-                if self._generator is None:
-                    self._generator = self._make_generator(job.model, settings=self.settings)
-            try:
-                self._draw(job.id)
-                self._end(self.job(job.id), JobState.DONE)
-            except CancelledError:
-                self._end(self.job(job.id), JobState.CANCELLED)
-            except SdcpuError as error:
-                self._end(self.job(job.id), JobState.FAILED, error=error_of(error))
-            self._running = None
-            self._previews.clear()
-        if self._generator is not None:
-            self._generator.close()
+    def _picture(self, _: Place, reference: str) -> Path:
+        return find_picture(
+            reference,
+            folder=self._folder,
+            names=self._intake.names(),
+            result_path=self.result_path,
+        )
 
-    def _next(self) -> Job | None:
-        waiting = [job for job in self._jobs.values() if job.state is JobState.QUEUED]
-        return max(waiting, key=lambda job: job.priority, default=None)
+    def _thread(self, device: int) -> DrawingThread:
+        settings = overridden(self.settings, device=device)
+        return DrawingThread(
+            f"sdcpu-drawing-{device}",
+            ledger=self._ledger,
+            folder=self._folder,
+            intake=self._intake,
+            planner=self._planner,
+            warm=WarmModels(
+                keep_alive_seconds=self.limits.keep_alive_seconds,
+                memory_limit=settings.memory_limit,
+            ),
+            make=lambda group: self._made(group, settings),
+        )
 
-    def _draw(self, id: str) -> None:  # noqa: A002
-        values = dict(self.job(id).request)
-        with closing(self._generator.stream(values.pop("prompt"), **values)) as events:
-            for event in events:
-                if id in self._cancelled:
-                    raise CancelledError("Cancelled.")
-                self._note(id, event)
+    def _made(self, group: str, settings: Settings) -> Maker:
+        if group.startswith(UPSCALER_GROUP):
+            upscaler = group.removeprefix(UPSCALER_GROUP) or None
+            return self._make_upscaler(upscaler, settings=settings)
+        return self._make_generator(group or None, settings=settings)
 
-    def _note(self, id: str, event: object) -> None:  # noqa: A002
-        job = self.job(id)
-        if isinstance(event, EnginePlan):
-            self._keep(replace(job, plan=plain(event)), "plan")  # type: ignore[arg-type]
-        elif isinstance(event, Progress):
-            progress = JobProgress(
-                stage=event.stage,
-                done=event.step,
-                total=event.steps,
-                picture=event.picture - 1,
-                seconds_left=event.seconds_left,
-            )
-            self._keep(replace(job, progress=progress), "progress")
-        elif isinstance(event, Preview):
-            written = io.BytesIO()
-            event.image.save(written, "PNG")
-            self._previews[id] = written.getvalue()
-            self._keep(job, "preview")
-        elif isinstance(event, GeneratedImage):
-            path = self.folder / "jobs" / id / f"{event.index}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            event.save(path)
-            result = JobResult(
-                index=event.index,
-                file=path.name,
-                media_type="image/png",
-                width=event.width,
-                height=event.height,
-                seed=event.seed,
-                seconds=event.seconds,
-                recipe=event.recipe,
-            )
-            self._keep(replace(job, results=(*job.results, result)), "result")
+    def _loaded(self) -> set[str]:
+        return {group for thread in self._threads for group in thread.warm.groups()}
+
+    def _engines_memory(self) -> int:
+        return sum(thread.warm.memory() for thread in self._threads)
