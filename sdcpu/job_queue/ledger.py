@@ -9,6 +9,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from sdcpu.errors import (
     JobConflictError,
@@ -25,6 +26,9 @@ from sdcpu.job_queue.limits import QueueLimits
 from sdcpu.job_queue.recovery import opened_store, resolve_running
 from sdcpu.job_queue.schedule import drawing_order
 from sdcpu.job_queue.store import JobStore
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class Ledger:
@@ -225,6 +229,13 @@ class Ledger:
                 lambda: self._store is None or self.job(job_id).state.is_final, timeout
             )
             return self.job(job_id)
+
+    def preview(self, job_id: str) -> Image | None:
+        """The latest unfinished picture of a job; JobNotFoundError where there is no such job."""
+        with self.changed:
+            self.job(job_id)
+            drawing = self.drawings.get(job_id)
+            return drawing.preview if drawing else None
 
     def cached(self, key: str) -> Job | None:
         """A job that is done, whose results answer requests of this key and are all there."""
