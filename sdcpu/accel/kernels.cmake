@@ -38,6 +38,7 @@ endfunction()
 
 set(_sdcpu_all_kernels attention.cpp convolution_direct.cpp convolution_narrow.cpp convolution_winograd.cpp
   normalise.cpp pointwise.cpp product.cpp product_tile.cpp table.cpp)
+set(_sdcpu_integer_kernels attention_integer.cpp product.cpp product_integer.cpp product_tile.cpp)
 set(_sdcpu_old_compiler "sdcpu: the kernels need GCC 10, Clang 11 or newer; the engine computes with its own.")
 
 function(_sdcpu_add_x86_kernels target)
@@ -52,13 +53,15 @@ function(_sdcpu_add_x86_kernels target)
   _sdcpu_add_variant(${target} avx2 FLAGS ${avx2} SOURCES ${_sdcpu_all_kernels})
   _sdcpu_add_variant(${target} avx512 FLAGS ${avx512} SOURCES ${_sdcpu_all_kernels})
   _sdcpu_add_variant(${target} bf16 FLAGS ${avx512} -mavx512bf16 SOURCES ${_sdcpu_all_kernels})
-  _sdcpu_add_variant(${target} vnni FLAGS ${avx512} -mavx512vnni SOURCES product_integer.cpp)
+  _sdcpu_add_variant(${target} vnni FLAGS ${avx512} -mavx512vnni SOURCES ${_sdcpu_integer_kernels})
+  _sdcpu_add_variant(${target} vnni_bf16 FLAGS ${avx512} -mavx512vnni -mavx512bf16 SOURCES ${_sdcpu_integer_kernels})
   _sdcpu_add_variant(${target} vnni256_evex FLAGS ${avx2} -mavx512vl -mavx512vnni -DSDCPU_HALF_VECTORS
-    SOURCES product_integer.cpp)
+    SOURCES ${_sdcpu_integer_kernels})
   check_cxx_compiler_flag(-mavxvnni SDCPU_COMPILER_KNOWS_AVXVNNI) # GCC 11, Clang 12
   if(SDCPU_COMPILER_KNOWS_AVXVNNI)
     target_compile_definitions(sdcpu_sources PRIVATE SDCPU_AVXVNNI_KERNELS)
-    _sdcpu_add_variant(${target} vnni256 FLAGS ${avx2} -mavxvnni -DSDCPU_HALF_VECTORS SOURCES product_integer.cpp)
+    _sdcpu_add_variant(${target} vnni256 FLAGS ${avx2} -mavxvnni -DSDCPU_HALF_VECTORS
+      SOURCES ${_sdcpu_integer_kernels})
   endif()
 endfunction()
 

@@ -43,7 +43,7 @@ void choose_kernels(const char *name) {
     // Fastest first.
     const Candidate candidates[] = {
 #if defined(SDCPU_X86_KERNELS)
-        {"int8", has.avx512_vnni && has.avx512_bf16, &bf16::kernels, &avx512::kernels, &vnni::integer_kernels},
+        {"int8", has.avx512_vnni && has.avx512_bf16, &bf16::kernels, &avx512::kernels, &vnni_bf16::integer_kernels},
         {"int8", has.avx512_vnni, &avx512::kernels, nullptr, &vnni::integer_kernels},
 #if defined(SDCPU_AVXVNNI_KERNELS)
         {"int8", has.avx_vnni, &avx2::kernels, nullptr, &vnni256::integer_kernels},

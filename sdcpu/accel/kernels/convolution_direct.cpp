@@ -14,7 +14,7 @@ struct Tap {
     int indices[16];
 };
 
-#if defined(__AVX512F__)
+#if defined(SDCPU_WHOLE_VECTORS)
 SDCPU_INLINE Vector load_two_runs(const float *channel, const Tap &tap) {
     const __m256 low = _mm256_maskz_loadu_ps(static_cast<__mmask8>(tap.inside & 255), channel + tap.offset);
     const __m256 high = _mm256_maskz_loadu_ps(static_cast<__mmask8>(tap.inside >> 8), channel + tap.second_offset);

@@ -87,6 +87,7 @@ struct Attention {
     int64_t head_size, value_size, query_count, key_count, head_count;
     int64_t heads_per_key_head; // > 1: several heads share their keys and values
     float scale;
+    const float *key_middles, *key_steps; // [head][head_size], where IntegerKernels compute it: see measure_head
 };
 
 // How a 3x3 convolution goes through Winograd's transform.
@@ -105,6 +106,10 @@ struct IntegerKernels {
     size_t (*quantised_size)(int64_t rows, int64_t depth);
     void (*quantise)(const Product &, Range groups, void *quantised); // groups of tile_rows rows
     void (*product)(const Product &, const void *quantised, Range lanes, Range rows);
+    // How the keys of a head are quantised: the middle of the values of each channel, and the step to the next one.
+    // Returns the largest channel of any query, times its step.
+    float (*measure_head)(const Attention &, int64_t head, float *middles, float *steps);
+    void (*attention)(const Attention &, Range query_groups); // as in Kernels, with scores of integers; or null
 };
 
 struct Kernels {
@@ -175,6 +180,9 @@ extern const Kernels kernels;
 namespace vnni { // AVX-512
 extern const IntegerKernels integer_kernels;
 }
+namespace vnni_bf16 { // and what is not of integers with products of bf16
+extern const IntegerKernels integer_kernels;
+}
 namespace vnni256 { // AVX-VNNI
 extern const IntegerKernels integer_kernels;
 }
@@ -193,6 +201,8 @@ enum class Scratch {
     panels,
     taps,
     keys,
+    values,
+    queries,
     scores,
     tiles,
     tile_products,

@@ -47,6 +47,11 @@ struct Finish {
 constexpr Finish overwrite = {false, nullptr, nullptr, nullptr, 0};
 constexpr Finish accumulate = {true, nullptr, nullptr, nullptr, 0};
 
+// The address of row r of 6, from two base pointers: that takes fewer registers than six, and no multiplication.
+template <class T> SDCPU_INLINE const T *row_of(const T *rows, const T *rows_from_3, size_t stride, int r) {
+    return r < 3 ? rows + r * stride : rows_from_3 + (r - 3) * stride;
+}
+
 // One tile: `units` units deep, of a panel of `vectors` vectors [unit][vectors * width] and `row_count`
 // rows of units. Only the first `lanes` lanes are stored.
 void multiply_tile(int row_count, int vectors, int units, const Unit *panel, const Unit *rows, size_t rows_stride,

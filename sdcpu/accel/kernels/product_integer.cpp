@@ -234,8 +234,24 @@ void multiply_integers(const Product &product, const void *quantised, Range lane
 
 } // namespace
 
+float measure_head(const Attention &a, int64_t head, float *middles, float *steps);
+void attend_integers(const Attention &a, Range query_groups);
+
 extern const IntegerKernels integer_kernels = {
-    integer_panel_lanes, tile_rows, multiplies, block_panels_for, quantised_size, quantise_groups, multiply_integers,
+    integer_panel_lanes,
+    tile_rows,
+    multiplies,
+    block_panels_for,
+    quantised_size,
+    quantise_groups,
+    multiply_integers,
+#if defined(__x86_64__)
+    measure_head,
+    attend_integers,
+#else
+    nullptr,
+    nullptr,
+#endif
 };
 
 } // namespace sdcpu::SDCPU_VARIANT

@@ -5,11 +5,6 @@ namespace sdcpu::SDCPU_VARIANT {
 
 namespace {
 
-// The address of row r of 6, from two base pointers: that takes fewer registers than six, and no multiplication.
-template <class T> SDCPU_INLINE const T *row_of(const T *rows, const T *rows_from_3, size_t stride, int r) {
-    return r < 3 ? rows + r * stride : rows_from_3 + (r - 3) * stride;
-}
-
 template <int row_count, int vectors>
 __attribute__((noinline)) void tile(int units, const Unit *panel, const Unit *rows, size_t rows_stride, float *out,
                                     size_t out_stride, int lanes, const Finish &finish) {
@@ -63,7 +58,7 @@ __attribute__((noinline)) void tile(int units, const Unit *panel, const Unit *ro
 
 using Tile = void (*)(int, const Unit *, const Unit *, size_t, float *, size_t, int, const Finish &);
 
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(__AVX2__) && !defined(SDCPU_WHOLE_VECTORS)
 #define SDCPU_TILES(rows) {tile<rows, 1>, tile<rows, 2>}
 #else
 #define SDCPU_TILES(rows) {tile<rows, 1>, tile<rows, 2>, tile<rows, 3>, tile<rows, 4>}
@@ -71,7 +66,7 @@ using Tile = void (*)(int, const Unit *, const Unit *, size_t, float *, size_t, 
 const Tile tiles[tile_rows][tile_vectors] = {SDCPU_TILES(1), SDCPU_TILES(2), SDCPU_TILES(3),
                                              SDCPU_TILES(4), SDCPU_TILES(5), SDCPU_TILES(6)};
 
-#if defined(__AVX512F__)
+#if defined(SDCPU_WHOLE_VECTORS)
 
 template <int row_count, int full>
 __attribute__((noinline)) void narrow_tile(int units, const Unit *panel, const Unit *rows, size_t rows_stride,
@@ -125,7 +120,7 @@ void multiply_tile(int row_count, int vectors, int units, const Unit *panel, con
     tiles[row_count - 1][vectors - 1](units, panel, rows, rows_stride, out, out_stride, lanes, finish);
 }
 
-#if defined(__AVX512F__)
+#if defined(SDCPU_WHOLE_VECTORS)
 void multiply_narrow_tile(int row_count, int full_vectors, int units, const Unit *panel, const Unit *rows,
                           size_t rows_stride, float *out, size_t out_stride) {
     narrow_tiles[row_count - 1][full_vectors](units, panel, rows, rows_stride, out, out_stride);

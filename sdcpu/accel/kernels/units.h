@@ -72,7 +72,7 @@ SDCPU_INLINE Vector dot(Vector acc, Broadcast a, Vector b) { return vfmaq_n_f32(
 #else
 SDCPU_INLINE Vector dot(Vector acc, Broadcast a, Vector b) { return multiply_add(a, b, acc); }
 #endif
-#if defined(__AVX512F__) && !defined(SDCPU_HALF_VECTORS)
+#if defined(SDCPU_WHOLE_VECTORS)
 SDCPU_INLINE __m256 dot(__m256 acc, __m256 a, __m256 b) { return _mm256_fmadd_ps(a, b, acc); }
 #endif
 SDCPU_INLINE void store_lanes(Unit *out, Vector only, Vector) { store(out, only); }

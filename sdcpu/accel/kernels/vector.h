@@ -13,6 +13,7 @@
 
 // SDCPU_HALF_VECTORS: eight floats although the processor has AVX-512; see integer_avx2.h.
 #if defined(__AVX512F__) && !defined(SDCPU_HALF_VECTORS)
+#define SDCPU_WHOLE_VECTORS // of AVX-512
 #include "vector_avx512.h"
 #elif defined(__aarch64__)
 #include "vector_neon.h"
