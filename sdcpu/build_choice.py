@@ -33,7 +33,7 @@ def faster_plan(card: EnginePlan, processor: EnginePlan, loaded: Path | None = N
     if there is None:
         there, source = guessed_seconds(card, processor, loaded), "going by its proof"
     elif there > here and card.times_measured < ENOUGH_MEASURED:
-        return _also(card, f"The {name} was measured only once with this, so it draws again.")
+        return _also(card, f"The {name} was measured less than twice with just this, so it draws.")
     if there is None:
         return card
     times = f"{format_duration(min(here, there))}, not {format_duration(max(here, there))}"

@@ -65,7 +65,7 @@ def on_card(times: int = 2, placement: Placement | None = None, **stages: float)
             on_card(times=1, sample=9.0),
             on_processor(sample=4.0),
             "cuda",
-            "The NVIDIA Test was measured only once with this, so it draws again.",
+            "The NVIDIA Test was measured less than twice with just this, so it draws.",
             id="once may have been disturbed",
         ),
         pytest.param(
