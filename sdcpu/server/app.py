@@ -12,7 +12,15 @@ from fastapi.staticfiles import StaticFiles
 
 from sdcpu import __version__
 from sdcpu.job_queue import JobQueue, JobState
-from sdcpu.server import event_routes, job_routes, model_routes, openai_routes, upload_routes
+from sdcpu.server import (
+    event_routes,
+    job_routes,
+    model_routes,
+    openai_routes,
+    upload_routes,
+    webui_lists,
+    webui_routes,
+)
 from sdcpu.server.access import Access
 from sdcpu.server.answers import answer_errors
 from sdcpu.server.gate import Gate
@@ -66,6 +74,8 @@ def create_app(
     answer_errors(app)
     for routes in (job_routes, event_routes, model_routes, upload_routes, openai_routes):
         app.include_router(routes.router)
+    for router in (webui_routes.router, webui_lists.router, webui_lists.control_net_router):
+        app.include_router(router)
     app.add_middleware(Gate, access=access or Access(token=None), limits=limits)
     if PAGE.is_dir():
         app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
