@@ -143,7 +143,8 @@ Examples:
 def serve(**values: Any) -> None:
     """Serve a page and APIs until Ctrl-C; what is being drawn then is taken up at the next start.
 
-    The APIs are our own (/openapi.json describes it) and that of OpenAI's images (/v1).
+    The APIs are our own (/openapi.json describes it), that of OpenAI's images (/v1) and
+    AUTOMATIC1111's (/sdapi/v1).
     """
     _need_extra()
     from sdcpu.job_queue import JobQueue

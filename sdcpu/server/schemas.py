@@ -328,3 +328,12 @@ class OpenAIErrorAnswer(BaseModel):
     """What an answer of 400 and above holds at `/v1`."""
 
     error: OpenAIError
+
+
+class WebuiErrorAnswer(BaseModel):
+    """The same as clients of AUTOMATIC1111's API expect it."""
+
+    error: str
+    detail: str
+    body: str
+    errors: str

@@ -15,12 +15,18 @@ from sdcpu.registry import Model
 from sdcpu.server.answers import JsonAnswer
 from sdcpu.server.job_routes import ERRORS
 from sdcpu.server.parts import Queue
+from sdcpu.server.schemas import WebuiErrorAnswer
 from sdcpu.server.webui_names import SAMPLER_NAMES, SCHEDULER_NAMES
 from sdcpu.server.webui_requests import Options
 from sdcpu.styles import load_styles
 
-router = APIRouter(prefix="/sdapi/v1", tags=["AUTOMATIC1111's API"], responses=ERRORS)
-control_net_router = APIRouter(prefix="/controlnet", tags=["AUTOMATIC1111's API"], responses=ERRORS)
+TAG = "AUTOMATIC1111's API"
+WEBUI_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": WebuiErrorAnswer, "description": str(told["description"])}
+    for status, told in ERRORS.items()
+}
+router = APIRouter(prefix="/sdapi/v1", tags=[TAG], responses=WEBUI_ERRORS)
+control_net_router = APIRouter(prefix="/controlnet", tags=[TAG], responses=ERRORS)
 CONTROL_NET_VERSION = 2
 """The version of the extension whose answers these are."""
 

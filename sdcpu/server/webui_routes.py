@@ -16,12 +16,11 @@ from fastapi.responses import Response
 from sdcpu.job_queue import Job, JobKind, JobQueue
 from sdcpu.recipe import parameters_text
 from sdcpu.server.answers import JsonAnswer, Problem
-from sdcpu.server.job_routes import ERRORS
 from sdcpu.server.parts import KeptUploads, Limits, OpenStreams, Queue
 from sdcpu.server.picture_files import read_file, result_file
 from sdcpu.server.uploads import Upload, Uploads
 from sdcpu.server.waiting import check_place, finished_job
-from sdcpu.server.webui_lists import chosen_model, model_of_title
+from sdcpu.server.webui_lists import TAG, WEBUI_ERRORS, chosen_model, model_of_title
 from sdcpu.server.webui_names import SAMPLER_NAMES
 from sdcpu.server.webui_requests import (
     MASK_NOTE,
@@ -33,7 +32,10 @@ from sdcpu.server.webui_requests import (
     TextOrder,
 )
 
-router = APIRouter(prefix="/sdapi/v1", tags=["AUTOMATIC1111's API"], responses=ERRORS)
+_NO_PICTURE: dict[int | str, dict[str, Any]] = {
+    415: WEBUI_ERRORS[400] | {"description": "It is no PNG, JPEG or WebP picture."}
+}
+router = APIRouter(prefix="/sdapi/v1", tags=[TAG], responses=WEBUI_ERRORS | _NO_PICTURE)
 
 CLIENT = "webui"
 FACTORS = (2, 4)
