@@ -19,6 +19,7 @@ from sdcpu.errors import (
     InvalidRequestError,
     NotEnoughMemoryError,
     RemoteError,
+    UnknownModelError,
 )
 from sdcpu.events import Preview, Progress
 from sdcpu.generator import ImageGenerator
@@ -100,11 +101,30 @@ def test_a_plan_draws_nothing(generator: RemoteGenerator, studio: Studio) -> Non
     assert not studio.drawn
 
 
+def test_pictures_of_a_request_are_brought_without_what_a_camera_wrote(
+    generator: RemoteGenerator, queue: JobQueue, tmp_path: Path
+) -> None:
+    start = tmp_path / "start.jpg"
+    exif = Image.Exif()
+    exif[0x010F] = "A camera of mine"
+    Image.new("RGB", (64, 64), "blue").save(start, exif=exif)
+    generator.generate("a red circle", init_image=start, strength=0.5)
+    (uploaded,) = (queue.folder / "uploads").glob("*.png")
+    assert b"camera of mine" not in uploaded.read_bytes()
+    with Image.open(uploaded) as picture:
+        assert picture.size == (64, 64)
+
+
 def test_errors_of_the_server_are_the_errors_that_they_are_here(
     generator: RemoteGenerator, url: str
 ) -> None:
     with pytest.raises(EngineCrashedError):
         generator.generate("crash")
+    with (
+        RemoteGenerator(url, model="no-such-model", token=TOKEN) as other,
+        pytest.raises(UnknownModelError),
+    ):
+        other.generate("a red circle")
 
 
 def test_without_the_token_the_server_refuses(url: str) -> None:
