@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 CHROMIUM = shutil.which("chromium")
 _OPTIONS = (
@@ -17,12 +25,35 @@ _OPTIONS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--renderer-process-limit=1",  # a second one costs more than the page itself
 )
 _PATIENCE = 15_000  # milliseconds
 
 
+class Chromium:
+    """A browser whose contexts are kept: servers have ports, and so storages, of their own."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._contexts: dict[str, BrowserContext] = {}
+
+    def context(self, **options: Any) -> BrowserContext:
+        """One with these options, such as the locale."""
+        key = repr(sorted(options.items()))
+        if key not in self._contexts:
+            self._contexts[key] = self._browser.new_context(**options)
+            self._contexts[key].set_default_timeout(_PATIENCE)
+        return self._contexts[key]
+
+    def close_pages(self) -> None:
+        """Close what is open, and keep the rest."""
+        for context in self._contexts.values():
+            for page in context.pages:
+                page.close()
+
+
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium() -> Iterator[Chromium]:
     """A browser without a window; the test is skipped where there is none."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: scripts/browser does it")
@@ -30,16 +61,16 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=CHROMIUM, args=list(_OPTIONS))
         try:
-            yield browser
+            yield Chromium(browser)
         finally:
             browser.close()
 
 
 @dataclass
 class Visits:
-    """Opens pages of one server, each in a browser of its own that remembers nothing."""
+    """Opens pages of one server."""
 
-    browser: Browser
+    browser: Chromium
     address: str
     token: str = ""
     """What the server asks for at its door; "" where it asks for nothing."""
@@ -54,12 +85,9 @@ class Visits:
         `before` is a script that runs before those of the page, `options` are those of a
         browser's context.
         """
-        context = self.browser.new_context(
-            viewport={"width": width, "height": 800}, locale=locale, **options
-        )
-        context.set_default_timeout(_PATIENCE)
-        context.add_init_script(before)
-        page = context.new_page()
+        size = {"width": width, "height": 800}
+        page = self.browser.context(viewport=size, locale=locale, **options).new_page()
+        page.add_init_script(before)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("console", self._console)
         page.on("request", self._request)
@@ -72,8 +100,7 @@ class Visits:
 
     def close(self) -> None:
         """Close every page."""
-        for context in self.browser.contexts:
-            context.close()
+        self.browser.close_pages()
 
     def _console(self, message: ConsoleMessage) -> None:
         # An answer that is an error is written there by the browser itself.

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser
 
 from sdcpu.job_queue import JobQueue
-from tests.browser import Visits, chromium
 from tests.fake_generators import Studio, settings_in
 from tests.serving import serving
 
@@ -48,20 +46,3 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
         httpx2.Client(base_url=url, timeout=SECONDS) as client,
     ):
         yield client
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A real browser; only for a module, because its loop would be in the way of other tests."""
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def visits(browser: Browser, queue: JobQueue) -> Iterator[Visits]:
-    """Pages of a server on loopback, without a token; none may have had a problem."""
-    with serving(queue) as url:
-        visits = Visits(browser, url)
-        yield visits
-        visits.close()
-    assert visits.problems == []
