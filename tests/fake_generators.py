@@ -201,7 +201,9 @@ class FakeGenerator:
         )
 
     def _misbehave(self, prompt: str) -> None:
-        for words, misdeed in MISDEEDS.items():
+        if "after first" in prompt:
+            return
+        for words, misdeed in sorted(MISDEEDS.items(), reverse=True):
             if prompt == words or prompt.startswith(f"{words} "):
                 misdeed(self)
                 return

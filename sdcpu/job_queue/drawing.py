@@ -132,6 +132,8 @@ class DrawingThread:
         return None
 
     def _begun_again(self, drawing: Drawing, error: EngineCrashedError) -> Outcome:
+        if len(drawing.job.results) >= wanted_results(drawing.job):
+            return partial(self._end, drawing, JobState.DONE)
         if drawing.job.attempts >= MOST_ATTEMPTS:
             return self._failed(drawing, error_of(error))
         note = f"It was begun again, because the engine ended: {error.message}"

@@ -229,8 +229,8 @@ class Intake:
         catalog, _ = self._planner.catalog()
         if kind is not JobKind.UPSCALE and model is not None:
             found = catalog.find(model)
+            self._check_here(found, must_be_here)
             if not found.family:  # a file on the hub tells what it is when it is here
-                self._check_here(found, must_be_here)
                 return None
         plan = self._planner.plan(kind, model, values)
         for part in self._parts(plan):
