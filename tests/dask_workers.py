@@ -24,6 +24,7 @@ from sdcpu.images import GeneratedImage
 from sdcpu.process import EngineProcess
 from tests.engines import command
 
+_PROGRAM = (sys.executable, "-m", "distributed.cli.dask_worker")
 SECONDS = 0.1
 """That a picture takes at least, so that something is under way when a worker is killed."""
 _draw = cluster_drawing._drawn
@@ -58,10 +59,12 @@ class DaskCluster:
 
 
 @contextmanager
-def dask_cluster(folder: Path, workers: int, environment: dict[str, str]) -> Iterator[DaskCluster]:
-    """A cluster on this machine, until the block is left."""
+def dask_cluster(
+    folder: Path, workers: int, environment: dict[str, str], *, worker: list[str] | None = None
+) -> Iterator[DaskCluster]:
+    """A cluster on this machine, until the block is left; `worker` begins its workers' command."""
     file = folder / "scheduler.json"
-    dask = [sys.executable, "-m", "distributed.cli.dask_worker"]
+    dask = worker or [*_PROGRAM, "--preload", "tests.dask_workers"]
     with ExitStack() as stack:
         scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard"]
         _started(
@@ -71,7 +74,7 @@ def dask_cluster(folder: Path, workers: int, environment: dict[str, str]) -> Ite
             folder / "scheduler.log",
         )
         options = ["--scheduler-file", str(file), "--nthreads", "1", "--no-nanny"]
-        options += ["--no-dashboard", "--preload", "tests.dask_workers"]
+        options += ["--no-dashboard"]
         options += ["--local-directory", str(folder), "--memory-limit", "6 GB"]
         deadline = time.monotonic() + 60
         while not file.exists():

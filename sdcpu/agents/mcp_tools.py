@@ -28,7 +28,6 @@ from sdcpu.agents.picture_folder import PictureFolder, decode
 from sdcpu.agents.progress_line import WHOLE, ProgressLine
 from sdcpu.agents.studio import Hear, Studio, Told, message_of
 from sdcpu.errors import InvalidRequestError, SdcpuError
-from sdcpu.families import FAMILIES
 from sdcpu.images import GeneratedImage
 from sdcpu.picture_names import picture_stem
 from sdcpu.upscaler import UpscaledImage
@@ -157,7 +156,7 @@ class Tools:
                     "There is no picture to edit.", hint="Give image_path or image_base64."
                 )
             mask = self._picture(mask_path, mask_base64, "mask")
-            by_prompt = mask is None and strength is None and self._edits_by_prompt(model)
+            by_prompt = mask is None and strength is None and self._studio.edits_by_prompt(model)
         given: dict[str, Any] = {
             "width": width,
             "height": height,
@@ -255,13 +254,6 @@ class Tools:
         if path:
             return self._folder.find(path)
         return decode(data) if data else None
-
-    def _edits_by_prompt(self, model: str | None) -> bool:
-        name = model or self._studio.default_model
-        if name is None:
-            return False
-        family = FAMILIES.get(self._studio.find(name, "image").family)
-        return family is not None and family.edits
 
 
 async def _tell(

@@ -20,6 +20,7 @@ from sdcpu.errors import (
     UnknownModelError,
 )
 from sdcpu.events import DownloadProgress, Progress
+from sdcpu.families import FAMILIES
 from sdcpu.generator import Event, ImageGenerator
 from sdcpu.images import GeneratedImage, request_of
 from sdcpu.loras.tags import take_tags
@@ -71,11 +72,16 @@ class Studio:
         """Prepare; `model` draws where a request names none, `machine` is as in `ImageGenerator`.
 
         Without a model, the best one that is here is taken.
+
+        Raises:
+            UnknownModelError: nothing answers to the model's name, which may be a path here.
         """
         settings = overridden(settings or load_settings(), **machine)
         self.allows_downloads = allow_downloads and not settings.offline
         self.settings = replace(settings, offline=not self.allows_downloads)
         self.default_model = model or settings.default_model
+        if model is not None:
+            Catalog(self.settings).find(model)
         self._machine: ImageGenerator | Upscaler | None = None
         self._machine_key: tuple[str, str | None] = ("", None)
         self._works: queue.Queue[Callable[[], None] | None] = queue.Queue()
@@ -152,6 +158,21 @@ class Studio:
         if found.kind != kind:
             raise UnknownModelError(f"{name} is not of the kind {kind}.", hint=_LIST)
         return found
+
+    def edits_by_prompt(self, model: str | None) -> bool:
+        """Whether a model, or the one that draws where none is named, does what a prompt says.
+
+        Raises:
+            UnknownModelError: there is none of this name.
+        """
+        if model is not None:
+            found = self.find(model, "image")
+        elif self.default_model is not None:
+            found = Catalog(self.settings).find(self.default_model)
+        else:
+            return False
+        family = FAMILIES.get(found.family)
+        return family is not None and family.edits
 
     def close(self) -> None:
         """Cancel what is not done, and end the engine's process."""

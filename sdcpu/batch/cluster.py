@@ -40,6 +40,7 @@ _SECONDS_OF_SILENCE = 5.0
 """After which another process is the one whose progress is shown."""
 _AHEAD = 2
 """Pictures for each process: one that it draws, and one that lies ready."""
+_NO_MODULE = "No module named"
 _ATTEMPTS = 2
 """How often a picture is drawn whose engine dies; a lost process does not count."""
 _NEWS_OF_DOWNLOADS = {"file", "done", "total", "bytes_per_second", "seconds_left"}
@@ -149,11 +150,14 @@ class Cluster:
         except TimeoutError as error:
             raise RemoteError(
                 f"The cluster at {self._address} has no workers.",
-                hint=f"Start some: dask worker {self._address}",
+                hint="Start some: dask worker ADDRESS",
             ) from error
-        except ImportError as error:
+        except Exception as error:
+            # What a worker cannot import comes back as a bare exception with the words in it.
+            if _NO_MODULE not in str(error):
+                raise
             raise RemoteError(
-                f"A worker of the cluster cannot draw: {error}.",
+                f"A worker of the cluster at {self._address} has no sdcpu: {error}",
                 hint='Install it there, too: pip install "sdcpu[dask]"',
             ) from error
         for address, (version, machine) in answers.items():

@@ -191,3 +191,18 @@ def test_what_cannot_be_is_said(
         list(batch_of(path, settings, cluster).draw())
     assert 'pip install "sdcpu[dask]"' in raised.value.hint
     assert run(["batch", str(path), "--dask", "tcp://127.0.0.1:9", "-o", str(tmp_path)]) == 1
+
+
+def test_a_worker_without_sdcpu_is_named(
+    tmp_path: Path, settings: Settings, environment: dict[str, str]
+) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_text("one\n", encoding="utf-8")
+    hide = "import sys; sys.modules['sdcpu'] = None\n"
+    program = [sys.executable, "-c", f"{hide}from distributed.cli.dask_worker import main; main()"]
+    with (
+        dask_cluster(tmp_path, 1, environment, worker=program) as bare,
+        pytest.raises(RemoteError, match="has no sdcpu") as raised,
+    ):
+        list(batch_of(path, settings, bare).draw())
+    assert 'pip install "sdcpu[dask]"' in raised.value.hint

@@ -118,6 +118,16 @@ def test_models_are_known_by_name_only(settings: Settings, name: str) -> None:
     assert "list_models" in raised.value.hint
 
 
+def test_the_users_own_choice_may_be_a_file_and_must_be_known(settings: Settings) -> None:
+    with pytest.raises(UnknownModelError):
+        Studio(settings=settings, model="no-such-model")
+    with Studio(settings=settings, model="qwen-image-edit") as studio:
+        assert studio.edits_by_prompt(None)
+        assert not studio.edits_by_prompt("demo")
+    with Studio(settings=settings) as studio:
+        assert not studio.edits_by_prompt(None)
+
+
 @pytest.mark.parametrize("name", ["/etc/passwd", "owner/name/file", "x.safetensors"])
 def test_loras_in_the_prompt_are_known_by_name_only(settings: Settings, name: str) -> None:
     with Studio(settings=settings) as studio, pytest.raises(InvalidRequestError, match="no LoRA"):
