@@ -1,5 +1,6 @@
 """`sdcpu serve` with the demo model: what docs/server.md says, and how it stops."""
 
+import json
 import os
 import re
 import signal
@@ -13,9 +14,15 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
+from PIL import Image
+
+from sdcpu.recipe import read_recipe
+from tests.pages import ROOT, Example, examples
 
 pytestmark = pytest.mark.timeout(300)
 
+PAGE = ROOT / "docs" / "server.md"
+ADDRESS = "http://127.0.0.1:7860"
 SECONDS = 60
 
 
@@ -56,9 +63,38 @@ def wait_for(client: httpx2.Client, job: str, *states: str) -> dict[str, object]
     raise AssertionError(f"the job is still {found['state']}")
 
 
-def test_ctrl_c_ends_the_server_and_its_engine(tmp_path: Path, demo_folder: Path) -> None:
+def asked() -> list[Example]:
+    """The examples that ask a running server, in their order."""
+    found = [*examples("console", PAGE), *examples("python", PAGE)]
+    return sorted((e for e in found if ADDRESS in e.text), key=lambda e: e.line)
+
+
+def test_what_the_page_says(tmp_path: Path, demo_folder: Path) -> None:
+    with served(tmp_path, demo_folder) as (address, _):
+        for example in asked():
+            text = example.text.replace(ADDRESS, address)
+            if example.kind == "python":
+                command = [sys.executable, "-c", text]
+            else:
+                lines = "\n".join(line[2:] for line in text.splitlines())
+                command = ["bash", "-euo", "pipefail", "-c", lines.replace("curl -s", "curl -fs")]
+            run = subprocess.run(
+                command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+            )
+            assert run.returncode == 0, f"{example.place}: {run.stdout}\n{run.stderr}"
+    assert len(asked()) == 3
+    assert read_recipe(tmp_path / "circle.png")["seed"] == 7
+    assert read_recipe(tmp_path / "circle.webp")["seed"] == 7
+    assert read_recipe(tmp_path / "star.png")["seed"] == 42
+    with Image.open(tmp_path / "star.png") as star:
+        assert star.size == (256, 256)
+    assert json.loads((tmp_path / "upload.json").read_text())["recipe"]["seed"] == 7
+
+
+def test_ctrl_c_puts_the_picture_back_into_the_queue(tmp_path: Path, demo_folder: Path) -> None:
+    options = ("--folder", str(tmp_path / "queue"))
     long = {"request": {"prompt": "a red circle", "steps": 140, "seed": 1}}
-    with served(tmp_path, demo_folder) as (address, server):
+    with served(tmp_path, demo_folder, *options) as (address, server):
         with httpx2.Client(base_url=address, timeout=SECONDS) as client:
             job = client.post("/api/v1/jobs", json=long).json()["id"]
             wait_for(client, job, "running")
@@ -68,6 +104,12 @@ def test_ctrl_c_ends_the_server_and_its_engine(tmp_path: Path, demo_folder: Path
         assert server.returncode == 0
         assert "Traceback" not in said
     assert psutil.wait_procs(engines, timeout=SECONDS)[1] == []
+    with (
+        served(tmp_path, demo_folder, *options) as (address, _),
+        httpx2.Client(base_url=address, timeout=SECONDS) as client,
+    ):
+        assert wait_for(client, job, "running", "done")["error"] is None
+        client.post(f"/api/v1/jobs/{job}/cancel")
 
 
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, demo_folder: Path) -> None:
