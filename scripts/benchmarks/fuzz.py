@@ -32,7 +32,7 @@ def main() -> int:
             return 1
         print(report.partition("SUMMARY")[2].strip(" =\n"))
         print(f"Every answer was held to: {', '.join(CHECKS)}.")
-        print(f"Jobs in the queue afterwards: {queue.statistics()}")
+        print(f"Jobs in the queue afterwards: {queue.statistics()['jobs']}")
     return 0
 
 
