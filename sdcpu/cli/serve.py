@@ -25,6 +25,7 @@ from sdcpu.errors import SettingsError
 
 if TYPE_CHECKING:
     from sdcpu.server.access import Access
+    from sdcpu.settings import Settings
 
 PORT = 7860
 """Where programs look for AUTOMATIC1111's server, whose API this one speaks too."""
@@ -152,7 +153,8 @@ def serve(**values: Any) -> None:
     from sdcpu.server.running import Server, bind, stopped_by_signals
     from sdcpu.settings import load_settings, overridden
 
-    settings = overridden(load_settings(), default_model=values["model"], **machine_from(values))
+    machine = machine_from(values)
+    settings = overridden(load_settings(), default_model=values["model"], **machine)
     access = _access(values, settings.server_token)
     _log(verbose=values["verbose"])
     listener = bind(values["host"], values["port"])
@@ -163,6 +165,7 @@ def serve(**values: Any) -> None:
         limits=_limits(values),
         allow_downloads=values["allow_downloads"],
         allowed_folders=tuple(folder.absolute() for folder in values["folders"]),
+        devices=_devices(settings, machine["device"]),
     )
 
     def ready() -> None:
@@ -204,6 +207,13 @@ def _access(values: dict[str, Any], token: str | None) -> Access:
         given = new_token()
     names = machine_names() | {name.lower() for name in (*values["names"], host)}
     return Access(token=given, names=names)
+
+
+def _devices(settings: Settings, named: int | None) -> tuple[int, ...]:
+    """The cards that draw side by side; none where one was named, or the processor draws."""
+    from sdcpu.engine_choice import EngineChoice
+
+    return () if named is not None or settings.device else EngineChoice(settings).devices()
 
 
 def _limits(values: dict[str, Any]) -> Any:

@@ -1,13 +1,15 @@
 """`sdcpu serve`: what its options mean; that it serves is in tests/native/test_server.py."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sdcpu.cli import serve as module
 from sdcpu.cli.commands import run
-from sdcpu.cli.serve import _access, _addresses, _limits
+from sdcpu.cli.serve import _access, _addresses, _devices, _limits
+from sdcpu.engine_choice import EngineChoice
 from sdcpu.errors import SettingsError
 from sdcpu.settings import load_settings
 
@@ -48,6 +50,14 @@ def test_limits_of_the_queue() -> None:
     assert (limits.most_waiting, limits.cached_results) == (3, 0)
     assert limits.keep_alive_seconds == math.inf
     assert _limits(options()).cached_results > 0
+
+
+def test_each_card_draws_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EngineChoice, "devices", lambda _self: (0, 1))
+    settings = load_settings({"SDCPU_CONFIG": "/nowhere.toml"})
+    assert _devices(settings, None) == (0, 1)
+    assert _devices(settings, 0) == ()
+    assert _devices(replace(settings, device=1), None) == ()
 
 
 def test_addresses() -> None:
