@@ -93,7 +93,9 @@ NVCC = Need(
 CUBLAS = Need(
     name="cublas",
     title="cuBLAS with its headers",
-    packages={"apt": "libcublas-dev", "dnf": "cuda-libraries-devel", "pip": "nvidia-cublas"},
+    # Debian has it as a part of its toolkit only, and NVIDIA's own packages have the version in
+    # their names, so that the one for Python is what can be named.
+    packages={"pip": "nvidia-cublas"},
 )
 GLSLC = Need(
     name="glslc",

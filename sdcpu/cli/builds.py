@@ -39,10 +39,13 @@ def builds(ctx: click.Context, as_json: bool) -> None:
     """List the builds of the engine: which there are, which one draws, and what holds others up."""
     if ctx.invoked_subcommand is not None:
         return
+    from sdcpu.builds.compilation import remove_unfinished
     from sdcpu.builds.states import build_states
     from sdcpu.settings import load_settings
 
-    states = build_states(load_settings())
+    settings = load_settings()
+    remove_unfinished(settings.builds_folder)
+    states = build_states(settings)
     if as_json:
         print_json(states)
     else:

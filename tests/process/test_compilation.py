@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sdcpu.builds.compilation import CompileProgress, compile_build, suitable_jobs
+from sdcpu.builds.compilation import UNFINISHED, CompileProgress, compile_build, suitable_jobs
 from sdcpu.builds.installed import find_build, own_build, remove_build
 from sdcpu.builds.recipes import RECIPES
 from sdcpu.builds.records import read_record
@@ -96,7 +96,7 @@ def test_leaving_early_ends_the_compilers(tmp_path: Path, settings: Settings, so
     assert _has_ended(int(pid_file.read_text()))
 
 
-def test_what_a_killed_compilation_left_is_removed_by_the_next(
+def test_what_a_killed_compilation_left_is_removed_by_looking(
     tmp_path: Path, settings: Settings, source: Path
 ) -> None:
     write_tools(tmp_path / "tools", compile_with="echo '[1/9] one'; sleep 300")
@@ -119,6 +119,24 @@ def test_what_a_killed_compilation_left_is_removed_by_the_next(
             pass
         child.kill()
     assert len(left_in(settings)) == 2
+    # Whoever looks at the builds sees none, and what was left is gone.
+    assert own_build("cpu", settings) is None
+    listed = subprocess.run(
+        [sys.executable, "-m", "sdcpu", "builds"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "SDCPU_BUILDS": str(settings.builds_folder)},
+    )
+    assert "cpu     chosen" in listed.stdout
+    assert left_in(settings) == {"cpu.log"}
+
+
+def test_what_a_killed_compilation_left_is_removed_by_the_next_one_too(
+    tmp_path: Path, settings: Settings, source: Path
+) -> None:
+    settings.builds_folder.mkdir()
+    (settings.builds_folder / f"{UNFINISHED}{2**22 + 1}-x").mkdir()
     write_tools(tmp_path / "tools")
     compile_cpu(settings, source)
     assert left_in(settings) == {"cpu", "cpu.log"}
@@ -196,8 +214,8 @@ def test_a_source_that_is_no_archive(tmp_path: Path, settings: Settings) -> None
 @pytest.mark.parametrize(
     ("manager", "command"),
     [
-        ("apt", "sudo apt install nvidia-cuda-toolkit libcublas-dev"),
-        ("dnf", "sudo dnf install cuda-toolkit cuda-libraries-devel"),
+        ("apt", "sudo apt install nvidia-cuda-toolkit && pip install nvidia-cublas"),
+        ("dnf", "sudo dnf install cuda-toolkit && pip install nvidia-cublas"),
         ("pacman", "sudo pacman -S cuda && pip install nvidia-cublas"),
     ],
 )
