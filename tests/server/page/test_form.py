@@ -135,6 +135,7 @@ def test_a_plan_tells_downloads_surprises_reasons_and_problems(
     plan = page.locator("#plan")
     expect(plan).to_contain_text("2.1 GB to download")
     expect(plan).to_contain_text("time unknown before the first picture")
+    expect(plan).to_contain_text("“sdcpu pull demo” fetches it")
     expect(plan.locator(".surprises")).to_contain_text("This is reason number 1.")
     expect(plan.get_by_text("This is reason number 2.")).to_be_hidden()
     plan.get_by_text("Why").click()

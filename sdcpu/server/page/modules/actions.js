@@ -74,7 +74,7 @@ export class Actions {
     const { running } = jobs;
     if (running && running.id !== job.id) tell(text("queue.added"));
     this.#stage.follow(running?.id ?? job.id);
-    one("#stage").scrollIntoView({ block: "nearest" });
+    one("#stage").scrollIntoView({ block: "start" });
   }
 
   async #take(asked) {

@@ -45,7 +45,7 @@ export class Gallery {
     const words = job.request.prompt || text("stage.enlarged");
     const look = () => {
       this.#stage.show(job.id, job.results.indexOf(result));
-      one("#stage").scrollIntoView({ block: "nearest" });
+      one("#stage").scrollIntoView({ block: "start" });
     };
     const image = isVideo(result)
       ? make("video", { src: resultAddress(job.id, result.index), preload: "metadata", "aria-label": words })

@@ -74,6 +74,7 @@ async function refresh() {
   try {
     if (!isFilled) {
       const [about, ...lists] = await Promise.all([server.about(), ...LISTS.map((name) => server.list(name))]);
+      plan.mayDownload = about.downloads_allowed;
       form.offer({ about, ...Object.fromEntries(LISTS.map((name, place) => [name, lists[place]])) });
       isFilled = true;
       one("#draw").disabled = false;

@@ -16,6 +16,9 @@ export class Plan extends EventTarget {
   #shown = null;
   #open = false;
 
+  /** Whether the server may download what is not here. */
+  mayDownload = true;
+
   constructor() {
     super();
     onLanguage(() => this.#shown?.());
@@ -64,6 +67,7 @@ export class Plan extends EventTarget {
       make("summary", { data: { focus: "why" } }, text("plan.why")), make("ul", { className: "reasons", lang: "en" }, others.map((reason) => make("li", {}, reason))));
     fill(this.#place,
       make("ul", { className: "facts" }, list),
+      download && !this.mayDownload ? make("p", { className: "problem" }, text("plan.no_downloads", { name: plan.model.name })) : null,
       surprises.length ? make("div", { className: "surprises", lang: "en" }, surprises.map((reason) => make("p", {}, reason))) : null,
       others.length ? why : null);
   }
