@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -140,9 +141,17 @@ def _answer(program: subprocess.Popen[bytes], timeout: float) -> dict[str, Any] 
     answer = next((_parsed(line) for line in reversed(lines) if line.startswith("{")), None)
     if program.returncode or answer is None:
         last = complaints.decode(errors="replace").strip().splitlines()[-1:]
-        ended = f"asking it ended the program that asked ({program.returncode})"
+        ended = f"asking it ended the program that asked ({_ending(program.returncode)})"
         return ": ".join([ended, *last])
     return answer
+
+
+def _ending(returncode: int) -> str:
+    """How a program ended: its signal's name, or its exit code."""
+    try:
+        return signal.Signals(-returncode).name
+    except ValueError:
+        return f"exit code {returncode}"
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

@@ -63,9 +63,9 @@ def test_a_driver_without_its_management_library(tmp_path: Path) -> None:
     [
         ("return 803", "different versions; restart"),
         ("return 4711", "error 4711"),
-        ("abort()", "ended the program that asked (-6)"),
+        ("abort()", "ended the program that asked (SIGABRT)"),
         ("sleep(60)", "does not answer"),
-        ("_exit(0)", "ended the program that asked (0)"),
+        ("_exit(0)", "ended the program that asked (exit code 0)"),
     ],
 )
 def test_a_driver_that_breaks(tmp_path: Path, does: str, problem: str) -> None:
