@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +19,7 @@ from sdcpu.errors import (
 )
 from sdcpu.events import DownloadProgress, Preview, Progress
 from sdcpu.job_queue.desk import Desk
+from sdcpu.job_queue.discretion import Discretion
 from sdcpu.job_queue.drawings import Drawing
 from sdcpu.job_queue.folder import QueueFolder, translated
 from sdcpu.job_queue.intake import Checked, Intake, is_determined, plan_to_json
@@ -32,6 +35,8 @@ from sdcpu.job_queue.warm_models import Maker, WarmModels
 from sdcpu.job_queue.watch import JobWatch
 from sdcpu.plan import EnginePlan
 from sdcpu.upscaler import UpscalePlan
+
+logger = logging.getLogger("sdcpu.job_queue")
 
 _SECONDS_BETWEEN_TRIES = 1.0
 """Between two looks at a disk that is full."""
@@ -52,12 +57,14 @@ class DrawingThread:
         intake: Intake,
         planner: Planner,
         warm: WarmModels,
+        discretion: Discretion,
         make: Callable[[str], Maker],
     ) -> None:
         """`make` makes the generator or the upscaler for a group."""
         self.warm = warm
         self._ledger, self._desk, self._folder = ledger, Desk(ledger), folder
         self._intake, self._planner, self._make = intake, planner, make
+        self._name, self._discretion, self._troubled = name, discretion, False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -72,17 +79,31 @@ class DrawingThread:
     def _run(self) -> None:
         while not self._ledger.closing:
             try:
-                self._folder.check_space()
-                drawing = self._desk.take(self.warm.seconds_to_idle())
+                self._do_next()
             except QueueFolderError as error:
-                self._ledger.note_problem(error.message)
+                self._note_trouble(error.message)
                 self._pause()
-                continue
-            self.warm.close_idle()
-            if drawing is not None:
-                self._write_down(self._drawn(drawing))
-                self.warm.give_back(drawing.group)
+            except Exception as error:  # a mistake of ours must not end the thread
+                logger.exception("An error that nobody expected")
+                self._note_trouble(f"sdcpu made a mistake: {type(error).__name__}: {error}")
+                self._pause()
         self.warm.close_all()
+
+    def _do_next(self) -> None:
+        """Draw the next job, or wait for one."""
+        self._folder.check_space()
+        # Who was in trouble does not wait for a job before he says that it is over.
+        drawing = self._desk.take(0 if self._troubled else self.warm.seconds_to_idle())
+        self._note_trouble("")
+        self.warm.close_idle()
+        if drawing is not None:
+            self._write_down(self._drawn(drawing))
+            self.warm.give_back(drawing.group)
+
+    def _note_trouble(self, trouble: str) -> None:
+        """Tell what keeps the thread from going on; "": nothing does."""
+        self._troubled = bool(trouble)
+        self._ledger.note_trouble(self._name, trouble)
 
     def _write_down(self, outcome: Outcome) -> None:
         """Write down what became of a job, and be it later: on a full disk nothing else can go on.
@@ -93,11 +114,12 @@ class DrawingThread:
             try:
                 outcome()
             except QueueFolderError as error:
-                self._ledger.note_problem(error.message)
+                self._note_trouble(error.message)
                 if self._ledger.closing:
                     return
                 self._pause()
             else:
+                self._note_trouble("")
                 return
 
     def _pause(self) -> None:
@@ -136,11 +158,14 @@ class DrawingThread:
             return partial(self._end, drawing, JobState.DONE)
         if drawing.job.attempts >= MOST_ATTEMPTS:
             return self._failed(drawing, error_of(error))
-        note = f"It was begun again, because the engine ended: {error.message}"
+        said = self._discretion.sentence(error.message)
+        note = f"It was begun again, because the engine ended: {said}"
         return partial(self._desk.put_back, drawing, note=note, counted=True)
 
     def _failed(self, drawing: Drawing, error: JobError) -> Outcome:
-        return partial(self._end, drawing, JobState.FAILED, error=error)
+        sentence = self._discretion.sentence
+        told = replace(error, message=sentence(error.message), hint=sentence(error.hint))
+        return partial(self._end, drawing, JobState.FAILED, error=told)
 
     def _end(self, drawing: Drawing, state: JobState, **what: Any) -> None:
         self._desk.finish(drawing, state, **what)
@@ -222,7 +247,7 @@ class DrawingThread:
     def _planned(self, drawing: Drawing, plan: EnginePlan | UpscalePlan, watch: JobWatch) -> None:
         self._intake.check_size(plan)
         watch.plan(seconds_expected=plan.seconds_expected, download_size=plan.download_size)
-        self._desk.note_plan(drawing, plan_to_json(plan))
+        self._desk.note_plan(drawing, self._discretion.plan(plan_to_json(plan)))
 
     def _key(self, job: Job, checked: Checked, plan: EnginePlan | UpscalePlan) -> str | None:
         if not is_determined(job.kind, job.request):

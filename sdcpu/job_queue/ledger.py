@@ -6,6 +6,7 @@ Everything that happens to a job happens under the ledger's lock: first on the d
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+logger = logging.getLogger("sdcpu.job_queue")
+
+
 class Ledger:
     """The jobs of a queue. Any thread may use it; who changes several things holds `changed`."""
 
@@ -42,8 +46,8 @@ class Ledger:
         clock: Callable[[], float],
     ) -> None:
         self.limits = limits
-        self.problems: list[str] = []
-        """What went wrong with the folder, one sentence each."""
+        self._problems: list[str] = []
+        self._troubles: dict[str, str] = {}
         self.folder, self.announcements, self.clock = folder, announcements, clock
         self.changed = threading.Condition(threading.RLock())
         """Notified when a job is taken, ends or is deleted, and when the queue closes."""
@@ -258,10 +262,27 @@ class Ledger:
         return self._store
 
     def note_problem(self, problem: str) -> None:
-        """Keep a sentence about what is wrong with the folder, for who looks after the queue."""
+        """Keep a sentence about what went wrong with the folder, for who looks after the queue."""
         with self.changed:
-            if problem and problem not in self.problems:
-                self.problems.append(problem)
+            if problem:
+                self._problems.append(problem)
+                logger.warning(problem)
+
+    def note_trouble(self, who: str, trouble: str) -> None:
+        """Keep why one who draws cannot go on now; "": he can. Logged when it begins and ends."""
+        with self.changed:
+            before = self._troubles.pop(who, "")
+            if trouble:
+                self._troubles[who] = trouble
+            if trouble and not before:
+                logger.warning("%s Nothing is drawn until then.", trouble)
+            elif before and not trouble:
+                logger.warning("The queue goes on.")
+
+    def troubled(self) -> list[str]:
+        """What went wrong with the folder, and what is wrong now, one sentence each."""
+        with self.changed:
+            return list(dict.fromkeys([*self._problems, *self._troubles.values()]))
 
     def announce(self, job_id: str, kind: AnnouncementKind) -> None:
         """Tell what happened to a job, as it is now."""

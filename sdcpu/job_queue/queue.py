@@ -18,6 +18,7 @@ from sdcpu.errors import (
 from sdcpu.generator import ImageGenerator
 from sdcpu.hardware import process_memory
 from sdcpu.job_queue.announcements import Announcements
+from sdcpu.job_queue.discretion import Discretion
 from sdcpu.job_queue.drawing import DrawingThread
 from sdcpu.job_queue.folder import QueueFolder
 from sdcpu.job_queue.intake import UPSCALER_GROUP, Intake
@@ -75,6 +76,7 @@ class JobQueue:
         self.allow_downloads = allow_downloads
         self.announcements = Announcements(first=int(clock() * 1000))
         self._folder = QueueFolder(folder)
+        self.discretion = Discretion((folder, settings.cache_folder))
         self._make_generator, self._make_upscaler = make_generator, make_upscaler
         self._ledger = Ledger(self._folder, self.limits, self.announcements, clock)
         self._planner = Planner(
@@ -88,7 +90,9 @@ class JobQueue:
             allow_downloads=allow_downloads,
             allowed_folders=tuple(allowed_folders),
         )
-        self._submissions = Submissions(self._ledger, self._folder, self._intake, clock)
+        self._submissions = Submissions(
+            self._ledger, self._folder, self._intake, self.discretion, clock
+        )
         self._threads = [self._thread(device) for device in devices or (self.settings.device,)]
         self._held = ExitStack()
 
@@ -298,7 +302,8 @@ class JobQueue:
                 f"Nobody knows what {model} is until its file is here.",
                 hint="Download it first: sdcpu pull",
             )
-        return checked.plan_json | {"download_bytes": checked.plan.download_size}
+        told = self.discretion.plan(checked.plan_json)
+        return told | {"download_bytes": checked.plan.download_size}
 
     def statistics(self) -> dict[str, Any]:
         """Figures for people who run a server: jobs by state, what is loaded, memory, seconds."""
@@ -312,7 +317,7 @@ class JobQueue:
                 "engines": sum(each["memory"] for each in warm),
             },
             "recent_seconds": self._ledger.recent_seconds(),
-            "problems": list(self._ledger.problems),
+            "problems": [self.discretion.sentence(each) for each in self._ledger.troubled()],
         }
 
     def _picture(self, _: Place, reference: str) -> Path:
@@ -331,6 +336,7 @@ class JobQueue:
             folder=self._folder,
             intake=self._intake,
             planner=self._planner,
+            discretion=self.discretion,
             warm=WarmModels(
                 keep_alive_seconds=self.limits.keep_alive_seconds,
                 memory_limit=settings.memory_limit,

@@ -9,6 +9,7 @@ from typing import Any
 
 from sdcpu.errors import InvalidRequestError, JobConflictError
 from sdcpu.images import check_number
+from sdcpu.job_queue.discretion import Discretion
 from sdcpu.job_queue.folder import QueueFolder, translated
 from sdcpu.job_queue.intake import Checked, Intake, PathOf
 from sdcpu.job_queue.job import HIGHEST_PRIORITY, LOWEST_PRIORITY, Job, JobKind, JobState
@@ -43,9 +44,15 @@ class Submissions:
     """Makes jobs of what comes in; any thread may use it."""
 
     def __init__(
-        self, ledger: Ledger, folder: QueueFolder, intake: Intake, clock: Callable[[], float]
+        self,
+        ledger: Ledger,
+        folder: QueueFolder,
+        intake: Intake,
+        discretion: Discretion,
+        clock: Callable[[], float],
     ) -> None:
         self._ledger, self._folder, self._intake, self._clock = ledger, folder, intake, clock
+        self._discretion = discretion
 
     def take(self, submission: Submission) -> Job:
         """Check a request and keep it as a job; `JobQueue.submit` says what is raised."""
@@ -84,6 +91,7 @@ class Submissions:
         return earlier
 
     def _new_job(self, submission: Submission, checked: Checked) -> Job:
+        plan = checked.plan_json
         return Job(
             id="".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH)),
             kind=submission.kind,
@@ -98,7 +106,7 @@ class Submissions:
             started=None,
             finished=None,
             attempts=0,
-            plan=checked.plan_json,
+            plan=None if plan is None else self._discretion.plan(plan),
             progress=None,
             results=(),
             error=None,

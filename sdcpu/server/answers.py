@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -40,6 +41,8 @@ _CODES = {
     415: "unsupported_media_type",
 }
 _SHOWN_PROBLEMS = 5
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_SECONDS_TO_ROOM = 60
 
 
 class JsonAnswer(JSONResponse):
@@ -113,6 +116,15 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, HTTPException):
         code = _CODES.get(error.status_code, "http")
         return Problem(error.status_code, code, str(error.detail), headers=error.headers)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        logger.warning("Nothing can be stored: %s", error.strerror)
+        return Problem(
+            503,
+            errors.QueueFolderError.code,
+            f"The server cannot store anything: {error.strerror}.",
+            "Come again when there is room on its disk.",
+            {"Retry-After": str(_SECONDS_TO_ROOM)},
+        )
     logger.error("An error that nobody expected", exc_info=error)
     return Problem(
         500,
@@ -126,9 +138,15 @@ def answer_errors(app: FastAPI) -> None:
     """Let an application answer every error in our form."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        return answer_of(problem_of(error), request.url.path)
+        problem = problem_of(error)
+        if isinstance(error, SdcpuError):
+            discretion = request.app.state.queue.discretion
+            problem.message = discretion.sentence(problem.message)
+            problem.hint = discretion.sentence(problem.hint)
+        return answer_of(problem, request.url.path)
 
-    for kind in (Problem, SdcpuError, RequestValidationError, HTTPException, Exception):
+    kinds = (Problem, SdcpuError, RequestValidationError, HTTPException, OSError, Exception)
+    for kind in kinds:
         app.add_exception_handler(kind, answer)
 
 

@@ -207,7 +207,7 @@ def _given_token(scope: Scope) -> str:
 
 def _shown(path: str) -> str:
     """A path as it may stand in a log: one line of plain characters."""
-    return path[:200].encode("ascii", "backslashreplace").decode().replace("\n", "\\n")
+    return ascii(path[:200])[1:-1]
 
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">

@@ -10,7 +10,14 @@ from fastapi.responses import FileResponse, Response
 from sdcpu.job_queue import Job, JobKind, JobState, to_json
 from sdcpu.server.answers import JsonAnswer, Problem
 from sdcpu.server.parts import Queue
-from sdcpu.server.picture_files import PictureFormat, encoded, read_file, result_file, small
+from sdcpu.server.picture_files import (
+    PictureFormat,
+    check_there,
+    encoded,
+    read_file,
+    result_file,
+    small,
+)
 from sdcpu.server.schemas import Change, ErrorAnswer, Jobs, Order, State
 from sdcpu.server.schemas import Job as JobSchema
 
@@ -140,6 +147,7 @@ def result(
     """A finished picture or video, with its recipe in it."""
     path, media_type = result_file(queue, id, index)
     if media_type.startswith("video/"):
+        check_there(path)
         return FileResponse(path, media_type=media_type, headers=FOR_GOOD)
     if picture_format is None or media_type != "image/png":
         return Response(read_file(path), media_type=media_type, headers=FOR_GOOD)

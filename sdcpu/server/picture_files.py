@@ -38,7 +38,17 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError:
-        raise Problem(404, "not_found", "The picture is not here any more.") from None
+        raise _gone() from None
+
+
+def check_there(path: Path) -> None:
+    """Make sure that the file of a result is there.
+
+    Raises:
+        Problem: 404, it was deleted.
+    """
+    if not path.is_file():
+        raise _gone()
 
 
 def encoded(path: Path, picture_format: str, quality: int | None = None) -> bytes:
@@ -70,3 +80,7 @@ def small(path: Path, side: int) -> bytes:
         picture.thumbnail((side, side))
         picture.save(written, "WEBP", quality=80)
     return written.getvalue()
+
+
+def _gone() -> Problem:
+    return Problem(404, "not_found", "What was drawn is not here any more.")

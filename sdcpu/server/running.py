@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import socket
@@ -84,7 +85,8 @@ class Server(uvicorn.Server):
                 proxy_headers=False,  # nobody is believed who says where he comes from
                 ws_max_size=64 * 1024,
                 ws_max_queue=8,
-                limit_concurrency=_CONNECTIONS_PER_REQUEST * limits.most_requests,
+                # Uvicorn would turn everybody away at this number: the protocol keeps below it.
+                limit_concurrency=_CONNECTIONS_PER_REQUEST * limits.most_requests + 1,
                 timeout_graceful_shutdown=_LEAVE_SECONDS,
             )
         )
@@ -155,7 +157,10 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._watch()
+        if len(self.connections) >= (self.limit_concurrency or math.inf):
+            transport.abort()  # each costs a file, and files are what pictures need too
+        else:
+            self._watch()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sdcpu.images import MAX_SEED, MAX_SIDE
 from sdcpu.sampling import ETA_SAMPLERS
@@ -24,6 +24,21 @@ _PLAIN_ENLARGING = ("latent", "none", "lanczos", "nearest")
 """How their upscalers begin that need no model; ours is Lanczos then."""
 MASK_NOTE = "mask_blur, inpainting_fill and inpaint_full_res change nothing here."
 
+_DEEPEST = 50
+
+
+def _not_too_deep(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what could be read, and not be written down again in `info`."""
+    level: list[Any] = [value]
+    for _ in range(_DEEPEST):
+        if not level:
+            return value
+        inside = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for group in inside for each in group if isinstance(each, dict | list)]
+    raise ValueError(f"there is something {_DEEPEST} levels deep in it")
+
+
+Shallow = Annotated[dict[str, Any], AfterValidator(_not_too_deep)]
 Count = Annotated[int, Field(ge=1, le=1000)]
 Side = Annotated[int, Field(ge=8, le=MAX_SIDE)]
 OpenSide = Annotated[int, Field(ge=0, le=MAX_SIDE)]
@@ -82,8 +97,8 @@ class TextOrder(_Order):
     hr_resize_y: OpenSide | None = 0
     refiner_checkpoint: Annotated[str, Field(max_length=500)] | None = None
     script_name: Annotated[str, Field(max_length=500)] | None = None
-    alwayson_scripts: dict[str, Any] | None = None
-    override_settings: dict[str, Any] | None = None
+    alwayson_scripts: Shallow | None = None
+    override_settings: Shallow | None = None
     send_images: bool | None = True
 
     def values(self) -> dict[str, Any]:
