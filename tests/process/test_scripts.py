@@ -78,7 +78,7 @@ def test_the_first_call_installs_and_the_second_does_not(copy: Copy) -> None:
     printed = copy.call("run", "generate", "a red circle", "-n", "2")
     assert printed.splitlines() == ["generate", "a red circle", "-n", "2"]
     assert "takes 2 to 5 minutes" in copy.said
-    assert copy.installations() == [str(copy.root)]
+    assert copy.installations() == [f"{copy.root}[server]"]
     assert copy.call("run", "models").splitlines() == ["models"]
     assert copy.said == ""
     assert copy.installations() == []
@@ -89,7 +89,7 @@ def test_changed_sources_are_installed_again(copy: Copy) -> None:
     copy.installations()
     copy.source.write_text("int other_door;")
     copy.call("run")
-    assert copy.installations() == [str(copy.root)]
+    assert copy.installations() == [f"{copy.root}[server]"]
     assert "minutes" not in copy.said, "the engine is compiled already"
 
 
@@ -97,7 +97,7 @@ def test_a_broken_off_installation_is_done_again(copy: Copy) -> None:
     copy.call("run", code=1, PIP_FAILS="1")
     copy.installations()
     copy.call("run", "models")
-    assert copy.installations() == [str(copy.root)]
+    assert copy.installations() == [f"{copy.root}[server]"]
 
 
 def test_what_tests_need_stays(copy: Copy) -> None:
