@@ -17,6 +17,8 @@ class Discretion:
 
     >>> Discretion([Path("/srv/queue")]).sentence("The disk of /srv/queue/jobs is full.")
     'The disk of jobs is full.'
+    >>> Discretion([Path("/srv/queue")]).sentence("The folder /srv/queue is full.")
+    'The folder queue is full.'
     """
 
     def __init__(self, folders: Iterable[Path]) -> None:
@@ -29,7 +31,7 @@ class Discretion:
 
     def sentence(self, text: str) -> str:
         """A sentence without them."""
-        return self._folder.sub(lambda found: "" if found["inside"] else "its folder", text)
+        return self._folder.sub(lambda found: "" if found["inside"] else _short(found[0]), text)
 
     def plan(self, plan: Mapping[str, Any]) -> dict[str, Any]:
         """A plan as JSON with every path cut to its name; what somebody wrote is left alone.
@@ -45,6 +47,11 @@ class Discretion:
         if isinstance(value, Mapping):
             return self.plan(value)
         return [self._told(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _short(folder: str) -> str:
+    """Home is called after a person."""
+    return "~" if folder == str(Path.home()) else Path(folder).name
 
 
 def _is_path(text: str) -> bool:

@@ -70,7 +70,7 @@ class AllowedNames:
             InvalidRequestError: it is in none, or is not there.
         """
         path = self._inside(name)
-        if path is None or not path.exists():
+        if path is None or not path.is_file():  # a pipe would be waited for
             raise InvalidRequestError(
                 f"{name[:200]!r} cannot be used as {what}.",
                 hint="Upload a picture, or name a result of another job."
@@ -125,7 +125,7 @@ class AllowedNames:
         if known:
             return name
         path = self._inside(name)
-        if path is not None and path.exists():
+        if path is not None and (path.is_file() or path.is_dir()):
             return str(path)
         if self._allow_downloads and _HUB_FILE.fullmatch(name) and not _is_file(name):
             model_on_hub(name, self._catalog.registry)

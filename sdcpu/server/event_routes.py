@@ -177,11 +177,13 @@ async def socket(
             await socket.send_denial_response(answer)
             return
     await socket.accept()
-    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+    try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_listen, socket, queue, tasks.cancel_scope)
             await _tell(socket, queue, streams, job, after)
             tasks.cancel_scope.cancel()
+    except* (WebSocketDisconnect, RuntimeError):  # the client has gone
+        pass
     if socket.client_state is WebSocketState.CONNECTED:
         with contextlib.suppress(RuntimeError):
             await socket.close()

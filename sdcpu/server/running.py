@@ -27,8 +27,11 @@ STOPPED_AT_ONCE = 130
 _LEAVE_SECONDS = 5
 """For answers that are being sent when the server stops."""
 _CONNECTIONS_PER_REQUEST = 2
+_WAITING_TO_BE_TAKEN = 128
+"""Connections; all of them are taken at once, each a file, before the first can be closed."""
 _MISTAKES_OF_CLIENTS = (
     "Invalid HTTP request received.",
+    "Invalid UTF-8 sequence received from client.",
     "ASGI callable returned without completing handshake.",  # a socket that was refused
     "Unsupported upgrade request.",
 )
@@ -83,6 +86,7 @@ class Server(uvicorn.Server):
                 access_log=False,  # it would log the query, where the token may be
                 server_header=False,
                 proxy_headers=False,  # nobody is believed who says where he comes from
+                backlog=_WAITING_TO_BE_TAKEN,
                 ws_max_size=64 * 1024,
                 ws_max_queue=8,
                 # Uvicorn would turn everybody away at this number: the protocol keeps below it.
@@ -145,7 +149,9 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a record tells of more than a client's mistake."""
+    """Whether a record tells of more than a client's mistake, or an answer cut off at the end."""
+    if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+        return False
     return record.getMessage() not in _MISTAKES_OF_CLIENTS
 
 

@@ -4,6 +4,7 @@ import base64
 import errno
 import io
 import logging
+import os
 import shutil
 import socket
 import time
@@ -15,10 +16,11 @@ import httpx2
 import pytest
 from PIL import Image
 
+from sdcpu.errors import SdcpuError
 from sdcpu.job_queue import JobQueue, JobState
 from sdcpu.job_queue.desk import Desk
 from sdcpu.server.limits import ServerLimits
-from tests.fake_generators import Studio
+from tests.fake_generators import Studio, settings_in
 from tests.serving import serving
 
 SECONDS = 20
@@ -136,6 +138,24 @@ def test_a_video_deleted_by_hand_is_not_here(
     assert client.get("/api/v1/jobs/a/results/0").status_code == 404
 
 
+def test_a_pipe_in_an_allowed_folder_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    with JobQueue(
+        tmp_path / "queue",
+        settings=settings_in(tmp_path / "settings"),
+        make_generator=Studio(),
+        allowed_folders=[tmp_path],
+    ) as queue:
+        for request, model in (
+            ({"init_image": str(pipe)}, None),
+            ({"embeddings": [str(pipe)]}, None),
+            ({}, str(pipe)),
+        ):
+            with pytest.raises(SdcpuError):
+                queue.submit({"prompt": "a cat"} | request, model=model)
+
+
 def test_clients_see_no_folder_of_this_machine(client: httpx2.Client, queue: JobQueue) -> None:
     upload = client.post("/api/v1/uploads", content=png(), headers={"content-type": "image/png"})
     order = {"request": {"prompt": "a cat", "init_image": f"upload:{upload.json()['id']}"}}
@@ -196,3 +216,43 @@ def until(condition: Any) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_text_that_is_none_ends_a_socket_and_no_more(
+    client: httpx2.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connected(client) as connection:
+        connection.sendall(
+            b"GET /api/v1/socket HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            b"Sec-WebSocket-Version: 13\r\n\r\n"
+        )
+        assert connection.recv(65536).startswith(b"HTTP/1.1 101")
+        connection.sendall(b"\x81\x82\0\0\0\0\xff\xfe")
+        while connection.recv(65536):
+            pass
+    assert client.get("/api/v1/jobs").status_code == 200
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_an_upload_cut_off_by_the_end_is_no_mistake(
+    queue: JobQueue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sdcpu.server.running._LEAVE_SECONDS", 0.2)
+    with serving(queue) as url, httpx2.Client(base_url=url, timeout=SECONDS) as client:
+        connection = connected(client)
+        connection.sendall(
+            b"POST /api/v1/uploads HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\n"
+            b"Content-Length: 1000\r\n\r\nabc"
+        )
+        until(lambda: list((queue.folder / "uploads").glob("*.coming")))
+    connection.close()
+    assert not [record for record in caplog.records if record.exc_info]
+    assert list((queue.folder / "uploads").iterdir()) == []
+
+
+def connected(client: httpx2.Client) -> socket.socket:
+    place = urlsplit(str(client.base_url))
+    assert place.hostname
+    assert place.port
+    return socket.create_connection((place.hostname, place.port), timeout=SECONDS)

@@ -11,10 +11,11 @@ from sdcpu.job_queue.discretion import Discretion
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ("The disk of /srv/a queue is full.", "The disk of its folder is full."),
+        ("The disk of /srv/a queue is full.", "The disk of a queue is full."),
         ("/srv/a queue/jobs/1/0.png is gone.", "jobs/1/0.png is gone."),
         ("/srv/a queuer is another.", "/srv/a queuer is another."),
         (f"{Path.home()}/secret.gguf", "secret.gguf"),
+        (f"{Path.home()} is full.", "~ is full."),
     ],
 )
 def test_sentences_lose_the_folders(said: str, told: str) -> None:
