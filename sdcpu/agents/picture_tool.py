@@ -50,8 +50,8 @@ class PictureTool(BaseTool[PictureWords, MadePicture]):
     >>> with Studio(model="demo") as studio:
     ...     tool = PictureTool(studio, PictureFolder("pictures"))
     ...     words = PictureWords(prompt="a red circle on a blue background", seed=7)
-    ...     asyncio.run(tool.run(words, CancellationToken())).path[-43:]
-    'pictures/a-red-circle-on-a-blue-background-7.png'
+    ...     asyncio.run(tool.run(words, CancellationToken())).path.rpartition("/")[2]
+    'a-red-circle-on-a-blue-background-7.png'
     """
 
     def __init__(

@@ -24,7 +24,7 @@ _MOST_KEPT = 4
 """Models whose generators are kept for planning; each holds the headers of its files."""
 _SECONDS_KEPT = 60.0
 """After which models.toml and the folders are looked at again."""
-_SECONDS_MEASURED = 5.0
+_SECONDS_MEASURED = 0.5
 """How old what was measured may be, so that not every plan reads it anew."""
 
 
