@@ -66,7 +66,9 @@ def test_operations_are_right(library: Path) -> None:
     """The tests of every operation, on the kernels in this library."""
     environment = {**os.environ, "SDCPU_ACCEL_TEST_LIBRARY": str(library)}
     command = [sys.executable, "-m", "pytest", "-q", "tests/native/accel"]
-    command += ["--ignore", "tests/native/accel/test_pictures.py"]
+    # How an engine is told that differs, is another thing inside it: the tests below see to it.
+    for other in ("pictures", "door"):
+        command += ["--ignore", f"tests/native/accel/test_{other}.py"]
     assert subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
 
 
